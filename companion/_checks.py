@@ -1,0 +1,140 @@
+"""What all three implementations refuse, said in the same words.
+
+Each function returns the accepted value or raises a ``ValueError`` that names the argument, what
+came, and what is accepted. No framework is imported here: only plain values and shapes come in.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+
+def positive_int(name: str, value: Any, minimum: int = 1) -> int:
+    """Return ``value`` as an int of at least ``minimum``; booleans and floats are refused."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        number = minimum - 1
+    if number < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    return number
+
+
+def odd_int(name: str, value: Any) -> int:
+    """Return ``value`` as an odd positive int: only odd kernels can be padded symmetrically."""
+    number = positive_int(name, value)
+    if number % 2 == 0:
+        raise ValueError(f"{name} must be odd, so that padding is symmetric, got {value!r}")
+    return number
+
+
+def multiple_of(name: str, value: Any, factor: int) -> int:
+    """Return ``value`` as a positive int that ``factor`` divides."""
+    number = positive_int(name, value)
+    if number % factor:
+        raise ValueError(f"{name} must be a multiple of {factor}, got {value!r}")
+    return number
+
+
+def number(name: str, value: Any, minimum: float = 0.0, maximum: float = math.inf) -> float:
+    """Return ``value`` as a finite float in [minimum, maximum]."""
+    bounds = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if isinstance(value, (bool, str)) or not (
+        math.isfinite(result) and minimum <= result <= maximum
+    ):
+        raise ValueError(f"{name} must be a number {bounds}, got {value!r}")
+    return result
+
+
+def option(name: str, value: Any, accepted: Sequence[Any]) -> Any:
+    """Return ``value`` if it is one of ``accepted``."""
+    if not any(type(value) is type(choice) and value == choice for choice in accepted):
+        choices = ", ".join(map(repr, accepted))
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    return value
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False, and not merely truthy."""
+    return option(name, value, (True, False))
+
+
+def rank(name: str, shape: Sequence[Any], dimensions: int, layout: str) -> None:
+    """Raise unless ``shape`` has ``dimensions`` entries and no empty one."""
+    shape = tuple(shape)
+    if len(shape) != dimensions:
+        raise ValueError(
+            f"{name} must have {dimensions} dimensions {layout}, got shape {shape}"
+        )
+    if any(isinstance(size, int) and size == 0 for size in shape):
+        raise ValueError(f"{name} must not be empty, got shape {shape}")
+
+
+def channels(name: str, got: Any, expected: int) -> None:
+    """Raise unless the channel axis has the expected length."""
+    if got is not None and got != expected:
+        raise ValueError(f"{name} must have {expected} channels, got {got}")
+
+
+def same_shape(shortcut: Sequence[Any], branch: Sequence[Any]) -> None:
+    """Raise unless shortcut and branch have equal shapes.
+
+    Both frameworks would broadcast a shortcut with one channel over a branch with many, silently.
+    Unknown sizes (``None``, in a symbolic Keras graph) match anything.
+    """
+    shortcut, branch = tuple(shortcut), tuple(branch)
+    if len(shortcut) != len(branch) or any(
+        s is not None and b is not None and s != b
+        for s, b in zip(shortcut, branch, strict=True)
+    ):
+        raise ValueError(
+            f"shortcut and branch must have the same shape, got {shortcut} and {branch}; "
+            "a shortcut that changes channels or stride needs option 'A', 'B' or 'C'"
+        )
+
+
+def several_values(name: str, values_per_channel: Any) -> None:
+    """Raise where a batch norm in training would see one value per channel (variance zero)."""
+    if isinstance(values_per_channel, int) and values_per_channel == 1:
+        raise ValueError(
+            f"{name} must hold more than one value per channel in training, got 1; "
+            "use a larger batch or image, or inference mode"
+        )
+
+
+def images(name: str, shape: Sequence[int], finite: bool = True) -> None:
+    """Raise unless ``shape`` is a non-empty batch of images (N, H, W, C) without NaN."""
+    rank(name, shape, 4, "(N, H, W, C)")
+    if not finite:
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def square_stride(name: str, value: Any) -> int:
+    """Return an int from a positive int or from a pair of equal ones."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2 or value[0] != value[1]:
+            raise ValueError(f"{name} must be an integer or two equal ones, got {value!r}")
+        value = value[0]
+    return positive_int(name, value)
+
+
+def seed(value: Any) -> int | None:
+    """Return a seed: None, or an integer of at least 0."""
+    return None if value is None else positive_int("seed", value, minimum=0)
+
+
+def image_shape(name: str, value: Any, layout: str) -> tuple[int, int, int]:
+    """Return three positive ints."""
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        raise ValueError(f"{name} must be {layout}, got {value!r}")
+    first, second, third = (positive_int(f"each entry of {name}", size) for size in value)
+    return first, second, third

@@ -1,0 +1,113 @@
+"""Depth tables as plain data: what to build, in no framework's words.
+
+Both frameworks build their networks from these, so that they cannot drift apart. Counts of layers
+are the papers' own: weight layers on the main path, projections not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from companion import _checks
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of blocks at one resolution; the first block applies ``stride``."""
+
+    out_channels: int
+    blocks: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A residual network: stem, stages, head.
+
+    Attributes
+    ----------
+    block: ``"basic"`` (two 3x3) or ``"bottleneck"`` (1x1, 3x3, 1x1).
+    stem_channels, stem_kernel, stem_stride: the first convolution.
+    stem_pool: whether a 3x3 max pooling of stride 2 follows it.
+    stages: the blocks, in order.
+    """
+
+    name: str
+    block: str
+    stem_channels: int
+    stem_kernel: int
+    stem_stride: int
+    stem_pool: bool
+    stages: tuple[Stage, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table as plain data, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> Architecture:
+        """Return the table that :meth:`as_dict` wrote."""
+        return cls(**{**table, "stages": tuple(Stage(**stage) for stage in table["stages"])})
+
+
+#: He et al. 2015 (arXiv 1512.03385), table 1: blocks per stage, and the kind of block.
+IMAGENET = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+
+
+def imagenet_resnet(depth: int) -> Architecture:
+    """Return the ImageNet network of ``depth`` 18, 34, 50, 101 or 152 (table 1).
+
+    Raises
+    ------
+    ValueError: any other depth.
+    """
+    block, counts = IMAGENET[_checks.option("depth", depth, tuple(IMAGENET))]
+    expansion = 4 if block == "bottleneck" else 1
+    stages = tuple(
+        Stage(expansion * 64 * 2**i, blocks, stride=1 if i == 0 else 2)
+        for i, blocks in enumerate(counts)
+    )
+    return Architecture(f"resnet{depth}", block, 64, 7, 2, True, stages)
+
+
+def cifar_resnet(depth: int, width: int = 16) -> Architecture:
+    """Return the small-image network of section 4.2: 6n+2 layers, widths w, 2w, 4w.
+
+    Parameters
+    ----------
+    depth: 8, 14, 20, 26, ...: one stem, three stages of n blocks with two layers each, one dense.
+    width: channels of the first stage; the paper's is 16.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+2 with n >= 1, or a width below 1.
+    """
+    depth = _checks.positive_int("depth", depth, minimum=8)
+    if depth % 6 != 2:
+        raise ValueError(f"depth must be 6n+2 (8, 14, 20, 26, ...), got {depth}")
+    width = _checks.positive_int("width", width)
+    n = (depth - 2) // 6
+    stages = tuple(Stage(width * 2**i, n, stride=1 if i == 0 else 2) for i in range(3))
+    return Architecture(f"cifar_resnet{depth}", "basic", width, 3, 1, False, stages)
+
+
+def mnist_resnet() -> Architecture:
+    """Return the book's small recipe network for 28x28 digits.
+
+    A 5x5 stem of stride 2 brings the image to 14x14 at once, where a block costs a quarter; then
+    one basic block each at 16, 32 and 64 channels.
+    """
+    stages = (Stage(16, 1, 1), Stage(32, 1, 2), Stage(64, 1, 2))
+    return Architecture("mnist_resnet", "basic", 16, 5, 2, False, stages)
+
+
+def article_network() -> Architecture:
+    """Return the network that the source article describes: a 7x7 stem, five blocks of 64."""
+    return Architecture("residual_network", "basic", 64, 7, 2, False, (Stage(64, 5, 1),))

@@ -1,0 +1,160 @@
+"""Residual blocks: each is a choice of branch, shortcut, merge and activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import KerasTensor as Tensor
+
+from companion import _checks
+from companion.tensorflow.layers import BatchNorm2d, Conv2d
+from companion.tensorflow.residual import Residual
+from companion.tensorflow.shortcuts import shortcut as make_shortcut
+
+
+class _Block(Residual):
+    """A residual block that Keras can save: rebuilt from its arguments, not from its parts."""
+
+    def __init__(
+        self, branch: list[keras.layers.Layer], arguments: dict[str, Any], **keras_options: Any
+    ) -> None:
+        a = arguments
+        carry = make_shortcut(a["shortcut"], a["in_channels"], a["out_channels"], a["stride"])
+        residual = _checks.boolean("residual", a["residual"])
+        super().__init__(
+            keras.Sequential(branch, name="branch"),
+            carry if residual else None,
+            activation=keras.layers.ReLU(name="activation"),
+            **keras_options,
+        )
+        self.arguments = dict(arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**keras.layers.Layer.get_config(self), **self.arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> _Block:
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("companion")
+class BasicBlock(_Block):
+    """Two convolutions and a shortcut around both (He et al. 2015, figure 5 left).
+
+    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
+
+    Parameters
+    ----------
+    in_channels, out_channels: of the block.
+    stride: of the first convolution and of the shortcut, default 1.
+    kernel_size: odd, of both convolutions, default 3.
+    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
+    residual: ``False`` gives the plain control, the same branch without a shortcut.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        kernel_size: int = 3,
+        shortcut: str = "B",
+        residual: bool = True,
+        **keras_options: Any,
+    ) -> None:
+        branch = [
+            Conv2d(in_channels, out_channels, kernel_size, stride, name="conv1"),
+            BatchNorm2d(out_channels, name="norm1"),
+            keras.layers.ReLU(name="relu1"),
+            Conv2d(out_channels, out_channels, kernel_size, name="conv2"),
+            BatchNorm2d(out_channels, name="norm2"),
+        ]
+        arguments = {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "stride": stride,
+            "kernel_size": kernel_size,
+            "shortcut": shortcut,
+            "residual": residual,
+        }
+        super().__init__(branch, arguments, **keras_options)
+
+
+@keras.saving.register_keras_serializable("companion")
+class BottleneckBlock(_Block):
+    """1x1 to a quarter of the channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
+
+    The stride stands on the 3x3, as in torchvision ("v1.5"); the paper had it on the first 1x1.
+    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
+
+    Parameters
+    ----------
+    in_channels, out_channels: of the block; four must divide ``out_channels``.
+    stride: of the 3x3 convolution and of the shortcut, default 1.
+    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
+    residual: ``False`` gives the plain control, the same branch without a shortcut.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        shortcut: str = "B",
+        residual: bool = True,
+        **keras_options: Any,
+    ) -> None:
+        width = _checks.multiple_of("out_channels", out_channels, 4) // 4
+        branch = [
+            Conv2d(in_channels, width, kernel_size=1, name="conv1"),
+            BatchNorm2d(width, name="norm1"),
+            keras.layers.ReLU(name="relu1"),
+            Conv2d(width, width, kernel_size=3, stride=stride, name="conv2"),
+            BatchNorm2d(width, name="norm2"),
+            keras.layers.ReLU(name="relu2"),
+            Conv2d(width, out_channels, kernel_size=1, name="conv3"),
+            BatchNorm2d(out_channels, name="norm3"),
+        ]
+        arguments = {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "stride": stride,
+            "shortcut": shortcut,
+            "residual": residual,
+        }
+        super().__init__(branch, arguments, **keras_options)
+
+
+def residual_block(x: Tensor, filters: int, kernel_size: int = 3, strides: int = 1) -> Tensor:
+    """Apply a basic block to x, with the source article's signature.
+
+    Parameters
+    ----------
+    x: symbolic or real tensor (N, H, W, C). (PyTorch takes the number of channels here.)
+    filters: channels that go out.
+    kernel_size: odd, default 3.
+    strides: of the block, default 1; an int or a pair of equal ints.
+
+    Returns
+    -------
+    (N, ceil(H / strides), ceil(W / strides), filters).
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+    if not hasattr(x, "shape"):
+        raise ValueError(f"x must be a tensor (N, H, W, C), got {x!r}")
+    _checks.rank("x", x.shape, 4, "(N, H, W, C)")
+    filters = _checks.positive_int("filters", filters)
+    strides = _checks.square_stride("strides", strides)
+    return BasicBlock(x.shape[-1], filters, strides, kernel_size)(x)

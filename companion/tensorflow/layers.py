@@ -1,0 +1,151 @@
+"""The three layers with weights, with the settings that both frameworks share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from companion import _checks
+
+
+@keras.saving.register_keras_serializable("companion")
+class Conv2d(keras.layers.Layer):
+    """Convolution without bias, symmetric padding, He normal weights (fan-out).
+
+    Input (N, H, W, in_channels), output (N, ceil(H / stride), ceil(W / stride), out_channels).
+    He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
+
+    The padding is a layer of its own: Keras's ``padding="same"`` pads an even image on the right
+    and bottom only where the stride is 2, which is another function than PyTorch's.
+
+    Raises
+    ------
+    ValueError: a size below 1, an even kernel, an input of another rank or channel count.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        **keras_options: Any,
+    ) -> None:
+        self.in_channels = _checks.positive_int("in_channels", in_channels)
+        self.out_channels = _checks.positive_int("out_channels", out_channels)
+        self.kernel_size = _checks.odd_int("kernel_size", kernel_size)
+        self.stride = _checks.positive_int("stride", stride)
+        super().__init__(**keras_options)
+        self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
+        self.conv = keras.layers.Conv2D(
+            out_channels,
+            kernel_size,
+            stride,
+            padding="valid",
+            use_bias=False,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                2.0, "fan_out", "untruncated_normal"
+            ),
+            name=self.name,
+        )
+        self.conv.build((None, None, None, in_channels))
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        _checks.rank("x", x.shape, 4, "(N, H, W, C)")
+        _checks.channels("x", x.shape[-1], self.in_channels)
+        return self.conv(self.pad(x))
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return (*(_strided(shape, self.stride)), self.out_channels)
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = ("in_channels", "out_channels", "kernel_size", "stride")
+        return {**super().get_config(), **{name: getattr(self, name) for name in sizes}}
+
+
+def _strided(shape: tuple, stride: int) -> tuple:
+    """(N, H, W, C) to (N, ceil(H / stride), ceil(W / stride)), unknown sizes kept."""
+    return (shape[0], *(None if s is None else -(-s // stride) for s in shape[1:3]))
+
+
+@keras.saving.register_keras_serializable("companion")
+class BatchNorm2d(keras.layers.BatchNormalization):
+    """Batch normalisation: eps 1e-5, weight of a new batch in the running statistics 0.1.
+
+    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1. Keras calls 0.9, the weight of the old
+    statistics, momentum. The running variance is biased; PyTorch keeps the unbiased one.
+
+    Raises
+    ------
+    ValueError: a batch with one value per channel, in training, where the size is known.
+    """
+
+    def __init__(self, channels: int, **keras_options: Any) -> None:
+        self.channels = _checks.positive_int("channels", channels)
+        keras_options = {"epsilon": 1e-5, "momentum": 0.9, **keras_options}
+        super().__init__(**keras_options)
+        self.build((None, None, None, channels))
+
+    def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        sizes = x.shape[:3]
+        if training and None not in sizes:
+            _checks.several_values("x", sizes[0] * sizes[1] * sizes[2])
+        return super().call(x, training=training, mask=mask)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**keras.layers.Layer.get_config(self), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable("companion")
+class Dense(keras.layers.Dense):
+    """The classifier: (N, in_features) to (N, out_features) logits.
+
+    Normal weights of standard deviation sqrt(1 / in_features), bias zero: no ReLU follows, so
+    nothing needs He's factor of two.
+    """
+
+    def __init__(self, in_features: int, out_features: int, **keras_options: Any) -> None:
+        self.in_features = _checks.positive_int("in_features", in_features)
+        self.out_features = _checks.positive_int("out_features", out_features)
+        super().__init__(
+            out_features,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                1.0, "fan_in", "untruncated_normal"
+            ),
+            **keras_options,
+        )
+        self.build((None, in_features))
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"in_features": self.in_features, "out_features": self.out_features}
+        return {**keras.layers.Layer.get_config(self), **sizes}
+
+
+@keras.saving.register_keras_serializable("companion")
+class MaxPool2d(keras.layers.Layer):
+    """3x3 maximum with stride 2, padded by minus infinity: (N, H, W, C) to half the size.
+
+    Zero padding would win over negative inputs at the border.
+    """
+
+    def call(self, x: Tensor) -> Tensor:
+        x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))
+        return ops.max_pool(x, 3, 2, padding="valid")
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return (*_strided(shape, 2), shape[3])
+
+
+@keras.saving.register_keras_serializable("companion")
+class GlobalAveragePool(keras.layers.Layer):
+    """Mean over all pixels: (N, H, W, C) to (N, C)."""
+
+    def call(self, x: Tensor) -> Tensor:
+        return ops.mean(x, axis=(1, 2))
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return (shape[0], shape[3])

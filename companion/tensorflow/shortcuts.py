@@ -1,0 +1,98 @@
+"""Shortcuts: how the block's input reaches its merge (He et al. 2015, section 3.3 and 4.1).
+
+Option A pads new channels with zeros, B projects where the shape changes, C projects everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from companion import _checks
+from companion.tensorflow.layers import BatchNorm2d, Conv2d
+
+Identity = keras.layers.Identity
+
+
+@keras.saving.register_keras_serializable("companion")
+class ZeroPad(keras.layers.Layer):
+    """Option A: keep every ``stride``-th pixel, append zero channels. No parameters.
+
+    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
+
+    Raises
+    ------
+    ValueError: fewer channels out than in, since zeros can only be added.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, **keras_options: Any
+    ) -> None:
+        self.in_channels = _checks.positive_int("in_channels", in_channels)
+        # Zeros can widen the stream but not narrow it.
+        self.out_channels = _checks.positive_int("out_channels", out_channels, in_channels)
+        self.stride = _checks.positive_int("stride", stride)
+        super().__init__(**keras_options)
+
+    def call(self, x: Tensor) -> Tensor:
+        _checks.rank("x", x.shape, 4, "(N, H, W, C)")
+        _checks.channels("x", x.shape[-1], self.in_channels)
+        x = x[:, :: self.stride, :: self.stride, :]
+        return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.out_channels - self.in_channels)))
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = ("in_channels", "out_channels", "stride")
+        return {**super().get_config(), **{name: getattr(self, name) for name in sizes}}
+
+
+@keras.saving.register_keras_serializable("companion")
+class Projection(keras.layers.Layer):
+    """Options B and C: a 1x1 convolution with the block's stride, batch-normalised (eq. 2).
+
+    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, **keras_options: Any
+    ) -> None:
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        super().__init__(**keras_options)
+        self.conv = Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, name="conv")
+        self.norm = BatchNorm2d(out_channels, name="norm")
+        self.built = True
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        return self.norm(self.conv(x), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = ("in_channels", "out_channels", "stride")
+        return {**super().get_config(), **{name: getattr(self, name) for name in sizes}}
+
+
+def shortcut(
+    option: str, in_channels: int, out_channels: int, stride: int = 1
+) -> keras.layers.Layer:
+    """Return the shortcut that ``option`` prescribes for this change of shape.
+
+    Parameters
+    ----------
+    option: ``"A"`` zero-padding, ``"B"`` projection where the shape changes, ``"C"`` projection
+        everywhere. With A and B an unchanged shape gets the identity.
+
+    Raises
+    ------
+    ValueError: an unknown option, sizes below 1, or option A with fewer channels out than in.
+    """
+    _checks.option("shortcut", option, ("A", "B", "C"))
+    _checks.positive_int("in_channels", in_channels)
+    _checks.positive_int("out_channels", out_channels)
+    _checks.positive_int("stride", stride)
+    if option == "C":
+        return Projection(in_channels, out_channels, stride, name="shortcut")
+    if in_channels == out_channels and stride == 1:
+        return Identity(name="shortcut")
+    changed = ZeroPad if option == "A" else Projection
+    return changed(in_channels, out_channels, stride, name="shortcut")

@@ -1,0 +1,211 @@
+"""Training on Keras's own ``fit``, with the recipe that both frameworks share."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tqdm.auto import tqdm
+
+from companion import _checks
+from companion.data import Dataset
+from companion.recipe import (
+    History,
+    Recipe,
+    batches,
+    check_examples,
+    diverged,
+    steps_per_epoch,
+)
+
+
+def use_threads(threads: int = 1) -> None:
+    """Compute with this many threads. Runs repeat bit for bit only at one fixed number.
+
+    Call it before anything else of TensorFlow runs.
+
+    Raises
+    ------
+    ValueError: fewer than one.
+    RuntimeError: TensorFlow has started with another number already.
+    """
+    threads = _checks.positive_int("threads", threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def fit(
+    model: keras.Model, data: Dataset, *, progress: bool = True, **settings: Any
+) -> History:
+    """Train ``model`` on the training part of ``data``.
+
+    Parameters
+    ----------
+    model: maps images (N, H, W, C) to logits (N, num_classes). It is trained in place.
+    data: images and labels, channels last; see :func:`companion.data.mnist`.
+    progress: whether to show a bar on stderr, default True.
+    settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
+        weight_decay, label_smoothing, shift, seed.
+
+    Returns
+    -------
+    History with one entry per epoch.
+
+    Raises
+    ------
+    ValueError: settings, images or labels out of their range; nothing has been trained then.
+    FloatingPointError: the loss became NaN or infinite.
+    """
+    recipe = Recipe(**settings)
+    check_examples("train", data.x_train, data.y_train)
+    steps = steps_per_epoch(recipe, len(data.x_train))
+    model.compile(
+        optimizer=_optimiser(model, recipe, steps),
+        loss=_cross_entropy(recipe.label_smoothing),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    watch = _Watch(recipe, steps, progress)
+    model.fit(
+        _Batches(data, recipe, steps),
+        epochs=recipe.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[watch],
+    )
+    return watch.history
+
+
+class _Batches(keras.utils.PyDataset):
+    """The recipe's batches, epoch after epoch."""
+
+    def __init__(self, data: Dataset, recipe: Recipe, steps: int) -> None:
+        super().__init__()
+        self.data, self.recipe, self.steps, self.epoch = data, recipe, steps, 0
+        self._open()
+
+    def _open(self) -> None:
+        self.stream = batches(self.data.x_train, self.data.y_train, self.recipe, self.epoch)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return next(self.stream)
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+        self._open()
+
+
+@keras.saving.register_keras_serializable("companion")
+class _Cycle(keras.optimizers.schedules.LearningRateSchedule):
+    """The recipe's learning rate, as a table that the compiled step reads."""
+
+    def __init__(self, rates: list[float]) -> None:
+        self.rates = rates
+
+    def __call__(self, step: Any) -> Any:
+        return ops.take(ops.convert_to_tensor(self.rates, "float32"), ops.cast(step, "int32"))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rates": self.rates}
+
+
+def _optimiser(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    total = recipe.epochs * steps
+    # Keras asks for one rate past the last step when it saves, so the table ends on zero.
+    rates = [recipe.rate(step, total) for step in range(total)] + [0.0]
+    optimiser = keras.optimizers.SGD(
+        _Cycle(rates),
+        momentum=recipe.momentum,
+        nesterov=True,
+        weight_decay=recipe.weight_decay or None,
+    )
+    optimiser.exclude_from_weight_decay(
+        var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
+    )
+    return optimiser
+
+
+def _cross_entropy(label_smoothing: float) -> Any:
+    def loss(labels: Any, logits: Any) -> Any:
+        classes = logits.shape[-1]
+        target = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+
+    return loss
+
+
+class _Watch(keras.callbacks.Callback):
+    """Progress bar, history, and the stop on NaN."""
+
+    def __init__(self, recipe: Recipe, steps: int, progress: bool) -> None:
+        super().__init__()
+        self.recipe, self.steps, self.history, self.epoch = recipe, steps, History(), 0
+        total = recipe.epochs * steps
+        self.bar = tqdm(total=total, unit="step", disable=None if progress else True)
+
+    def rate(self, step: int) -> float:
+        return self.recipe.rate(self.epoch * self.steps + step, self.recipe.epochs * self.steps)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch, self.start = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # Keras reports the mean over the epoch so far: one bad step shows at once.
+        if not math.isfinite(logs["loss"]):
+            self.bar.close()
+            raise diverged(float(logs["loss"]), self.epoch, batch, self.rate(batch))
+        self.bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        seconds = time.perf_counter() - self.start
+        rate = self.rate(self.steps - 1)
+        self.history = self.history.then(logs["loss"], logs["accuracy"], seconds, rate)
+        self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.bar.close()
+
+
+def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Return the logits (N, num_classes) of images x (N, H, W, C), in inference mode.
+
+    Raises
+    ------
+    ValueError: x that is not a finite, non-empty batch of images, or a batch_size below 1.
+    """
+    check_examples("test", x)
+    batch_size = _checks.positive_int("batch_size", batch_size)
+    images = np.asarray(x, dtype=np.float32)
+    parts = [
+        np.asarray(model.predict_on_batch(images[i : i + batch_size]))
+        for i in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def evaluate(
+    model: keras.Model, x: np.ndarray, y: np.ndarray, batch_size: int = 256
+) -> tuple[float, float]:
+    """Return mean cross-entropy in nats and accuracy in [0, 1], in inference mode.
+
+    Parameters
+    ----------
+    x: images (N, H, W, C). y: integer labels (N,).
+
+    Raises
+    ------
+    ValueError: images or labels of the wrong form.
+    """
+    check_examples("test", x, y)
+    logits = predict(model, x, batch_size)
+    labels = np.asarray(y, dtype=np.int64)
+    loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return float(ops.mean(loss)), float((logits.argmax(1) == labels).mean())

@@ -1,0 +1,117 @@
+"""Residual blocks: each is a choice of branch, shortcut, merge and activation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from companion import _checks
+from companion.torch.layers import BatchNorm2d, Conv2d
+from companion.torch.residual import Residual
+from companion.torch.shortcuts import shortcut as make_shortcut
+
+
+class BasicBlock(Residual):
+    """Two convolutions and a shortcut around both (He et al. 2015, figure 5 left).
+
+    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+
+    Parameters
+    ----------
+    in_channels, out_channels: of the block.
+    stride: of the first convolution and of the shortcut, default 1.
+    kernel_size: odd, of both convolutions, default 3.
+    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
+    residual: ``False`` gives the plain control, the same branch without a shortcut.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        kernel_size: int = 3,
+        shortcut: str = "B",
+        residual: bool = True,
+    ) -> None:
+        branch = nn.Sequential(
+            OrderedDict(
+                conv1=Conv2d(in_channels, out_channels, kernel_size, stride),
+                norm1=BatchNorm2d(out_channels),
+                relu1=nn.ReLU(),
+                conv2=Conv2d(out_channels, out_channels, kernel_size),
+                norm2=BatchNorm2d(out_channels),
+            )
+        )
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        residual = _checks.boolean("residual", residual)
+        super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+
+
+class BottleneckBlock(Residual):
+    """1x1 to a quarter of the channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
+
+    The stride stands on the 3x3, as in torchvision ("v1.5"); the paper had it on the first 1x1.
+    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+
+    Parameters
+    ----------
+    in_channels, out_channels: of the block; four must divide ``out_channels``.
+    stride: of the 3x3 convolution and of the shortcut, default 1.
+    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
+    residual: ``False`` gives the plain control, the same branch without a shortcut.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        shortcut: str = "B",
+        residual: bool = True,
+    ) -> None:
+        width = _checks.multiple_of("out_channels", out_channels, 4) // 4
+        branch = nn.Sequential(
+            OrderedDict(
+                conv1=Conv2d(in_channels, width, kernel_size=1),
+                norm1=BatchNorm2d(width),
+                relu1=nn.ReLU(),
+                conv2=Conv2d(width, width, kernel_size=3, stride=stride),
+                norm2=BatchNorm2d(width),
+                relu2=nn.ReLU(),
+                conv3=Conv2d(width, out_channels, kernel_size=1),
+                norm3=BatchNorm2d(out_channels),
+            )
+        )
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        residual = _checks.boolean("residual", residual)
+        super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+
+
+def residual_block(x: int, filters: int, kernel_size: int = 3, strides: int = 1) -> BasicBlock:
+    """Return a basic block, with the source article's signature.
+
+    Parameters
+    ----------
+    x: channels that come in. (Keras takes the symbolic tensor here.)
+    filters: channels that go out.
+    kernel_size: odd, default 3.
+    strides: of the block, default 1; an int or a pair of equal ints.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+    in_channels = _checks.positive_int("x", x)
+    filters = _checks.positive_int("filters", filters)
+    strides = _checks.square_stride("strides", strides)
+    return BasicBlock(in_channels, filters, strides, kernel_size)

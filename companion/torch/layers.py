@@ -1,0 +1,86 @@
+"""The three layers with weights, with the settings that both frameworks share."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from companion import _checks
+
+
+class Conv2d(nn.Conv2d):
+    """Convolution without bias, symmetric padding, He normal weights (fan-out).
+
+    Input (N, in_channels, H, W), output (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
+
+    Raises
+    ------
+    ValueError: a size below 1, an even kernel, an input of another rank or channel count.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1
+    ) -> None:
+        in_channels = _checks.positive_int("in_channels", in_channels)
+        out_channels = _checks.positive_int("out_channels", out_channels)
+        kernel_size = _checks.odd_int("kernel_size", kernel_size)
+        stride = _checks.positive_int("stride", stride)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False
+        )
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        _checks.rank("x", x.shape, 4, "(N, C, H, W)")
+        _checks.channels("x", x.shape[1], self.in_channels)
+        return super().forward(x)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation: eps 1e-5, weight of a new batch in the running statistics 0.1.
+
+    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1. The running variance is unbiased,
+    n / (n - 1), as PyTorch has it; Keras keeps the biased one.
+
+    Raises
+    ------
+    ValueError: a batch with one value per channel, in training.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(_checks.positive_int("channels", channels), eps=1e-5, momentum=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            _checks.several_values("x", x.shape[0] * x.shape[2] * x.shape[3])
+        return super().forward(x)
+
+
+class Dense(nn.Linear):
+    """The classifier: (N, in_features) to (N, out_features) logits.
+
+    Normal weights of standard deviation sqrt(1 / in_features), bias zero: no ReLU follows, so
+    nothing needs He's factor of two.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(
+            _checks.positive_int("in_features", in_features),
+            _checks.positive_int("out_features", out_features),
+        )
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=math.sqrt(1 / self.in_features))
+        nn.init.zeros_(self.bias)
+
+
+class GlobalAveragePool(nn.Module):
+    """Mean over all pixels: (N, C, H, W) to (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.mean(x, dim=(2, 3))

@@ -1,0 +1,171 @@
+"""Residual networks, each with its plain control at ``residual=False``."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from companion import _checks, architectures, weights
+from companion.architectures import Architecture
+from companion.torch.blocks import BasicBlock, BottleneckBlock
+from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": BottleneckBlock}
+
+
+class ResNet(nn.Module):
+    """Stem, stages of residual blocks, and a classifier (He et al. 2015, table 1, section 4.2).
+
+    (N, in_channels, H, W) to logits (N, num_classes); any H and W that survive the strides.
+
+    Parameters
+    ----------
+    architecture: the depth table, see :mod:`companion.architectures`.
+    shortcut: option ``"A"``, ``"B"`` or ``"C"``.
+    residual: ``False`` gives the plain control: same branches, same initial weights.
+    in_channels, num_classes: of images and of labels.
+    seed: of the initial weights. The same seed gives the same weights in both frameworks, with
+        and without shortcuts. ``None`` draws one from PyTorch's generator.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        shortcut: str = "B",
+        residual: bool = True,
+        in_channels: int = 3,
+        num_classes: int = 1000,
+        seed: int | None = None,
+    ) -> None:
+        _checks.option("shortcut", shortcut, ("A", "B", "C"))
+        _checks.boolean("residual", residual)
+        _checks.positive_int("in_channels", in_channels)
+        _checks.positive_int("num_classes", num_classes)
+        seed = _checks.seed(seed)
+        super().__init__()
+        channels = architecture.stem_channels
+        stem = OrderedDict[str, nn.Module](
+            conv=Conv2d(
+                in_channels, channels, architecture.stem_kernel, architecture.stem_stride
+            ),
+            norm=BatchNorm2d(channels),
+            relu=nn.ReLU(),
+        )
+        if architecture.stem_pool:
+            stem["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        stages = []
+        for stage in architecture.stages:
+            blocks = []
+            for i in range(stage.blocks):
+                blocks.append(
+                    BLOCKS[architecture.block](
+                        channels,
+                        stage.out_channels,
+                        stride=stage.stride if i == 0 else 1,
+                        shortcut=shortcut,
+                        residual=residual,
+                    )
+                )
+                channels = stage.out_channels
+            stages.append(nn.Sequential(*blocks))
+        self.stem = nn.Sequential(stem)
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Sequential(
+            OrderedDict(pool=GlobalAveragePool(), dense=Dense(channels, num_classes))
+        )
+        if seed is None:
+            seed = int(torch.randint(2**31, ()))
+        weights.initialise(self, seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stages(self.stem(x)))
+
+
+def cifar_resnet(
+    depth: int,
+    width: int = 16,
+    shortcut: str = "A",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return the small-image network of He et al. 2015, section 4.2: ``depth`` = 6n+2.
+
+    Parameters
+    ----------
+    depth: 8, 14, 20, 26, 32, ...
+    width: channels of the first stage, default 16; then twice, then four times as many.
+    shortcut: the paper's CIFAR networks use ``"A"``, the default.
+    residual, in_channels, num_classes, seed: see :class:`ResNet`.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+2, or any argument out of its range.
+    """
+    table = architectures.cifar_resnet(depth, width)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+
+
+def mnist_resnet(
+    shortcut: str = "B",
+    residual: bool = True,
+    in_channels: int = 1,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return the book's small network for 28 x 28 digits: a 5x5 stem and three basic blocks.
+
+    Raises
+    ------
+    ValueError: any argument out of its range, see :class:`ResNet`.
+    """
+    table = architectures.mnist_resnet()
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+
+
+def residual_network(input_shape: Sequence[int], num_classes: int) -> ResNet:
+    """Return the source article's network, corrected: a 7x7 stem and five blocks of 64 channels.
+
+    Parameters
+    ----------
+    input_shape: (channels, height, width) of one image. (Keras: (height, width, channels).)
+    num_classes: length of the logits; apply softmax for probabilities.
+
+    Raises
+    ------
+    ValueError: an input_shape that is not three positive integers, or num_classes below 1.
+    """
+    channels, _, _ = _checks.image_shape("input_shape", input_shape, "(channels, height, width)")
+    return ResNet(
+        architectures.article_network(), in_channels=channels, num_classes=num_classes
+    )
+
+
+def resnet18(**options: Any) -> ResNet:
+    """Return the 18-layer ImageNet network (basic blocks); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(18), **options)
+
+
+def resnet34(**options: Any) -> ResNet:
+    """Return the 34-layer ImageNet network (basic blocks); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(34), **options)
+
+
+def resnet50(**options: Any) -> ResNet:
+    """Return the 50-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50), **options)
+
+
+def resnet101(**options: Any) -> ResNet:
+    """Return the 101-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(101), **options)
+
+
+def resnet152(**options: Any) -> ResNet:
+    """Return the 152-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(152), **options)
