@@ -72,9 +72,7 @@ def rank(name: str, shape: Sequence[Any], dimensions: int, layout: str) -> None:
     """Raise unless ``shape`` has ``dimensions`` entries and no empty one."""
     shape = tuple(shape)
     if len(shape) != dimensions:
-        raise ValueError(
-            f"{name} must have {dimensions} dimensions {layout}, got shape {shape}"
-        )
+        raise ValueError(f"{name} must have {dimensions} dimensions {layout}, got shape {shape}")
     if any(isinstance(size, int) and size == 0 for size in shape):
         raise ValueError(f"{name} must not be empty, got shape {shape}")
 
@@ -93,8 +91,7 @@ def same_shape(shortcut: Sequence[Any], branch: Sequence[Any]) -> None:
     """
     shortcut, branch = tuple(shortcut), tuple(branch)
     if len(shortcut) != len(branch) or any(
-        s is not None and b is not None and s != b
-        for s, b in zip(shortcut, branch, strict=True)
+        s is not None and b is not None and s != b for s, b in zip(shortcut, branch, strict=True)
     ):
         raise ValueError(
             f"shortcut and branch must have the same shape, got {shortcut} and {branch}; "

@@ -38,7 +38,9 @@ def named_arrays(model: Any) -> dict[str, np.ndarray]:
     ------
     ValueError: a model of no known framework, one not built yet, or a layer of unknown kind.
     """
-    return {f"{leaf.name}.{key}": a.copy() for leaf in _leaves(model) for key, a in leaf.arrays.items()}
+    return {
+        f"{leaf.name}.{key}": a.copy() for leaf in _leaves(model) for key, a in leaf.arrays.items()
+    }
 
 
 def transfer(source: Any, target: Any) -> None:
@@ -166,10 +168,9 @@ def _keras_leaves(layer: Any, keras: Any, name: str) -> Iterator[Leaf]:
     }
     found = next((spec for cls, spec in names.items() if isinstance(layer, cls)), None)
     if found is None:
-        children = layer._flatten_layers(include_self=False, recursive=False)
-        own = {id(v) for v in layer.weights} - {id(v) for c in children for v in c.weights}
-        children = layer._flatten_layers(include_self=False, recursive=False)
-        if own and any(id(v) in own for v in layer.trainable_weights):
+        children = list(layer._flatten_layers(include_self=False, recursive=False))
+        below = {id(v) for child in children for v in child.weights}
+        if any(id(v) not in below for v in layer.trainable_weights):
             raise ValueError(_unknown(name, layer))
         for child in children:
             yield from _keras_leaves(child, keras, f"{name}.{child.name}" if name else child.name)

@@ -12,13 +12,13 @@ from companion import _checks
 
 
 @keras.saving.register_keras_serializable("companion")
-class Conv2d(keras.layers.Layer):
+class Conv2d(keras.layers.Conv2D):
     """Convolution without bias, symmetric padding, He normal weights (fan-out).
 
     Input (N, H, W, in_channels), output (N, ceil(H / stride), ceil(W / stride), out_channels).
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
 
-    The padding is a layer of its own: Keras's ``padding="same"`` pads an even image on the right
+    The padding is explicit: Keras's ``padding="same"`` pads an even image on the right
     and bottom only where the stride is 2, which is another function than PyTorch's.
 
     Raises
@@ -36,11 +36,9 @@ class Conv2d(keras.layers.Layer):
     ) -> None:
         self.in_channels = _checks.positive_int("in_channels", in_channels)
         self.out_channels = _checks.positive_int("out_channels", out_channels)
-        self.kernel_size = _checks.odd_int("kernel_size", kernel_size)
+        kernel_size = _checks.odd_int("kernel_size", kernel_size)
         self.stride = _checks.positive_int("stride", stride)
-        super().__init__(**keras_options)
-        self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
-        self.conv = keras.layers.Conv2D(
+        super().__init__(
             out_channels,
             kernel_size,
             stride,
@@ -49,22 +47,25 @@ class Conv2d(keras.layers.Layer):
             kernel_initializer=keras.initializers.VarianceScaling(
                 2.0, "fan_out", "untruncated_normal"
             ),
-            name=self.name,
+            **keras_options,
         )
-        self.conv.build((None, None, None, in_channels))
-        self.built = True
+        self.build((None, None, None, in_channels))
 
     def call(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 4, "(N, H, W, C)")
         _checks.channels("x", x.shape[-1], self.in_channels)
-        return self.conv(self.pad(x))
+        margin = self.kernel_size[0] // 2
+        if margin:
+            x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+        return super().call(x)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         return (*(_strided(shape, self.stride)), self.out_channels)
 
     def get_config(self) -> dict[str, Any]:
-        sizes = ("in_channels", "out_channels", "kernel_size", "stride")
-        return {**super().get_config(), **{name: getattr(self, name) for name in sizes}}
+        sizes = {"kernel_size": self.kernel_size[0], "stride": self.stride}
+        channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
+        return {**keras.layers.Layer.get_config(self), **channels, **sizes}
 
 
 def _strided(shape: tuple, stride: int) -> tuple:

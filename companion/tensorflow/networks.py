@@ -160,9 +160,7 @@ def residual_network(input_shape: Sequence[int], num_classes: int) -> ResNet:
     ValueError: an input_shape that is not three positive integers, or num_classes below 1.
     """
     _, _, channels = _checks.image_shape("input_shape", input_shape, "(height, width, channels)")
-    return ResNet(
-        architectures.article_network(), in_channels=channels, num_classes=num_classes
-    )
+    return ResNet(architectures.article_network(), in_channels=channels, num_classes=num_classes)
 
 
 def resnet18(**options: Any) -> ResNet:

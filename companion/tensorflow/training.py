@@ -39,9 +39,7 @@ def use_threads(threads: int = 1) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def fit(
-    model: keras.Model, data: Dataset, *, progress: bool = True, **settings: Any
-) -> History:
+def fit(model: keras.Model, data: Dataset, *, progress: bool = True, **settings: Any) -> History:
     """Train ``model`` on the training part of ``data``.
 
     Parameters
@@ -66,7 +64,7 @@ def fit(
     steps = steps_per_epoch(recipe, len(data.x_train))
     model.compile(
         optimizer=_optimiser(model, recipe, steps),
-        loss=_cross_entropy(recipe.label_smoothing),
+        loss=_CrossEntropy(recipe.label_smoothing),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
     watch = _Watch(recipe, steps, progress)
@@ -86,20 +84,18 @@ class _Batches(keras.utils.PyDataset):
     def __init__(self, data: Dataset, recipe: Recipe, steps: int) -> None:
         super().__init__()
         self.data, self.recipe, self.steps, self.epoch = data, recipe, steps, 0
-        self._open()
-
-    def _open(self) -> None:
-        self.stream = batches(self.data.x_train, self.data.y_train, self.recipe, self.epoch)
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        # Keras looks at batch 0 once before it trains; opening the stream there loses nothing.
+        if step == 0:
+            self.stream = batches(self.data.x_train, self.data.y_train, self.recipe, self.epoch)
         return next(self.stream)
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
-        self._open()
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -132,14 +128,22 @@ def _optimiser(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimize
     return optimiser
 
 
-def _cross_entropy(label_smoothing: float) -> Any:
-    def loss(labels: Any, logits: Any) -> Any:
+@keras.saving.register_keras_serializable("companion")
+class _CrossEntropy(keras.losses.Loss):
+    """Cross-entropy of logits against integer labels, with label smoothing."""
+
+    def __init__(self, label_smoothing: float = 0.0, **keras_options: Any) -> None:
+        super().__init__(**keras_options)
+        self.label_smoothing = label_smoothing
+
+    def call(self, labels: Any, logits: Any) -> Any:
         classes = logits.shape[-1]
         target = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)
-        target = target * (1 - label_smoothing) + label_smoothing / classes
+        target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
         return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
 
-    return loss
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 class _Watch(keras.callbacks.Callback):

@@ -49,9 +49,7 @@ class ResNet(nn.Module):
         super().__init__()
         channels = architecture.stem_channels
         stem = OrderedDict[str, nn.Module](
-            conv=Conv2d(
-                in_channels, channels, architecture.stem_kernel, architecture.stem_stride
-            ),
+            conv=Conv2d(in_channels, channels, architecture.stem_kernel, architecture.stem_stride),
             norm=BatchNorm2d(channels),
             relu=nn.ReLU(),
         )
@@ -141,9 +139,7 @@ def residual_network(input_shape: Sequence[int], num_classes: int) -> ResNet:
     ValueError: an input_shape that is not three positive integers, or num_classes below 1.
     """
     channels, _, _ = _checks.image_shape("input_shape", input_shape, "(channels, height, width)")
-    return ResNet(
-        architectures.article_network(), in_channels=channels, num_classes=num_classes
-    )
+    return ResNet(architectures.article_network(), in_channels=channels, num_classes=num_classes)
 
 
 def resnet18(**options: Any) -> ResNet:
