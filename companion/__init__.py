@@ -1,9 +1,8 @@
-"""Residual connections in NumPy, PyTorch and TensorFlow: one equation, three times.
+"""Residual connections in PyTorch and TensorFlow: one equation, twice.
 
     y = activation(merge(shortcut(x), branch(x)))
 
-``companion.reference`` is the proof, ``companion.torch`` and ``companion.tensorflow`` are for use.
-Importing ``companion`` itself imports none of them, and no framework.
+Importing ``companion`` itself imports neither ``companion.torch`` nor ``companion.tensorflow``.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ __version__ = "0.1.0"
 _MODULES = (
     "architectures",
     "data",
-    "figures",
     "recipe",
-    "reference",
     "tensorflow",
     "torch",
     "weights",

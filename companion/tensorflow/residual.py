@@ -48,6 +48,13 @@ class Residual(keras.layers.Layer):
         self.merge = merge or Add(name="merge")
         self.activation = activation or Identity(name="activation")
 
+    def build(self, shape: tuple) -> None:
+        # Parts that know their channels are built already; a user's own branch may not be.
+        for part in (self.branch, self.shortcut):
+            if part is not None and not part.built:
+                part.build(shape)
+        self.built = True
+
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         branch = self.branch(x, training=training)
         if self.shortcut is None:

@@ -67,9 +67,10 @@ def fit(model: keras.Model, data: Dataset, *, progress: bool = True, **settings:
         loss=_CrossEntropy(recipe.label_smoothing),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    watch = _Watch(recipe, steps, progress)
+    examples = _Batches(data, recipe, steps)
+    watch = _Watch(examples, progress)
     model.fit(
-        _Batches(data, recipe, steps),
+        examples,
         epochs=recipe.epochs,
         shuffle=False,
         verbose=0,
@@ -89,13 +90,11 @@ class _Batches(keras.utils.PyDataset):
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        # Keras looks at batch 0 once before it trains; opening the stream there loses nothing.
+        # Keras reads a few batches ahead of training, only to look at them, and then begins again
+        # at batch 0: the stream opens anew there, for the epoch that the callback has set.
         if step == 0:
             self.stream = batches(self.data.x_train, self.data.y_train, self.recipe, self.epoch)
         return next(self.stream)
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -149,17 +148,19 @@ class _CrossEntropy(keras.losses.Loss):
 class _Watch(keras.callbacks.Callback):
     """Progress bar, history, and the stop on NaN."""
 
-    def __init__(self, recipe: Recipe, steps: int, progress: bool) -> None:
+    def __init__(self, examples: _Batches, progress: bool) -> None:
         super().__init__()
-        self.recipe, self.steps, self.history, self.epoch = recipe, steps, History(), 0
-        total = recipe.epochs * steps
+        self.examples, self.recipe, self.steps = examples, examples.recipe, examples.steps
+        self.history, self.epoch = History(), 0
+        total = self.recipe.epochs * self.steps
         self.bar = tqdm(total=total, unit="step", disable=None if progress else True)
 
     def rate(self, step: int) -> float:
         return self.recipe.rate(self.epoch * self.steps + step, self.recipe.epochs * self.steps)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch, self.start = epoch, time.perf_counter()
+        self.epoch = self.examples.epoch = epoch
+        self.start = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Keras reports the mean over the epoch so far: one bad step shows at once.
