@@ -51,7 +51,7 @@ def test_bad_settings_are_refused(bad, digits):
             framework.fit(framework.mnist_resnet(seed=0), digits, progress=False, **bad)
 
 
-def test_small_network_reaches_ninety_eight_percent():
+def test_small_network_learns_the_digits():
     full = data.mnist()
     model = cp.mnist_resnet(seed=0)
     cp.fit(model, full, label_smoothing=0.1, shift=2, progress=False)
