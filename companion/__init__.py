@@ -1,8 +1,9 @@
-"""Residual connections in PyTorch and TensorFlow: one equation, twice.
+"""Residual connections in NumPy, PyTorch and TensorFlow: one equation, three times.
 
     y = activation(merge(shortcut(x), branch(x)))
 
-Importing ``companion`` itself imports neither ``companion.torch`` nor ``companion.tensorflow``.
+``companion.reference`` is the proof, ``companion.torch`` and ``companion.tensorflow`` are for use.
+Importing ``companion`` itself imports none of them, and no framework.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _MODULES = (
     "architectures",
     "data",
     "recipe",
+    "reference",
     "tensorflow",
     "torch",
     "weights",

@@ -1,0 +1,111 @@
+"""y = activation(merge(shortcut(x), branch(x))), and its derivative: the two gradients add."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from companion import _checks
+from companion.reference.layers import Array, BatchNorm2d, Conv2d, Identity, Layer, Sequential
+
+
+class ZeroPad(Layer):
+    """Option A: keep every ``stride``-th pixel, append zero channels. No parameters.
+
+    Raises
+    ------
+    ValueError: fewer channels out than in, since zeros can only be added.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.in_channels = _checks.positive_int("in_channels", in_channels)
+        self.out_channels = _checks.positive_int("out_channels", out_channels, in_channels)
+        self.stride = _checks.positive_int("stride", stride)
+
+    def forward(self, x: Array, training: bool = True) -> Array:
+        _checks.rank("x", x.shape, 4, "(N, C, H, W)")
+        _checks.channels("x", x.shape[1], self.in_channels)
+        self.shape = x.shape
+        x = x[:, :, :: self.stride, :: self.stride]
+        return np.pad(x, ((0, 0), (0, self.out_channels - self.in_channels), (0, 0), (0, 0)))
+
+    def backward(self, dy: Array) -> Array:
+        dx = np.zeros(self.shape, dy.dtype)
+        dx[:, :, :: self.stride, :: self.stride] = dy[:, : self.in_channels]
+        return dx
+
+
+class Projection(Sequential):
+    """Options B and C: a 1x1 convolution with the block's stride, batch-normalised."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(
+            conv=Conv2d(in_channels, out_channels, kernel_size=1, stride=stride),
+            norm=BatchNorm2d(out_channels),
+        )
+
+
+def shortcut(option: str, in_channels: int, out_channels: int, stride: int = 1) -> Layer:
+    """Return the shortcut that ``option`` "A", "B" or "C" prescribes for this change of shape.
+
+    Raises
+    ------
+    ValueError: an unknown option, sizes below 1, or option A with fewer channels out than in.
+    """
+    _checks.option("shortcut", option, ("A", "B", "C"))
+    _checks.positive_int("in_channels", in_channels)
+    _checks.positive_int("out_channels", out_channels)
+    _checks.positive_int("stride", stride)
+    if option == "C":
+        return Projection(in_channels, out_channels, stride)
+    if in_channels == out_channels and stride == 1:
+        return Identity()
+    return (ZeroPad if option == "A" else Projection)(in_channels, out_channels, stride)
+
+
+class Add:
+    """shortcut + branch, never broadcast; its gradient goes to both, unchanged.
+
+    Raises
+    ------
+    ValueError: the two shapes differ.
+    """
+
+    def forward(self, shortcut: Array, branch: Array) -> Array:
+        _checks.same_shape(shortcut.shape, branch.shape)
+        return shortcut + branch
+
+    def backward(self, dy: Array) -> tuple[Array, Array]:
+        return dy, dy
+
+
+class Residual(Layer):
+    """y = activation(merge(shortcut(x), branch(x)))  (He et al. 2015, eq. 1 and 2).
+
+    ``shortcut=None`` is the plain control: y = activation(branch(x)).
+    """
+
+    def __init__(
+        self,
+        branch: Layer,
+        shortcut: Layer | None = Identity(),  # noqa: B008 - holds no state
+        merge: Add | None = None,
+        activation: Layer | None = None,
+    ) -> None:
+        self.branch, self.shortcut = branch, shortcut
+        self.merge, self.activation = merge or Add(), activation or Identity()
+        parts = {"branch": branch, "shortcut": shortcut, "activation": self.activation}
+        super().__init__(**{name: part for name, part in parts.items() if part is not None})
+
+    def forward(self, x: Array, training: bool = True) -> Array:
+        y = self.branch.forward(x, training)
+        if self.shortcut is not None:
+            y = self.merge.forward(self.shortcut.forward(x, training), y)
+        return self.activation.forward(y, training)
+
+    def backward(self, dy: Array) -> Array:
+        dy = self.activation.backward(dy)
+        if self.shortcut is None:
+            return self.branch.backward(dy)
+        dshortcut, dbranch = self.merge.backward(dy)
+        return self.shortcut.backward(dshortcut) + self.branch.backward(dbranch)
