@@ -57,6 +57,20 @@ class Dataset:
         )
 
 
+def halved(x: np.ndarray) -> np.ndarray:
+    """Return images (N, H, W, C) averaged over 2 x 2 pixels: (N, H / 2, W / 2, C).
+
+    Raises
+    ------
+    ValueError: x of another rank, empty, or with an odd height or width.
+    """
+    _checks.rank("x", x.shape, 4, "(N, H, W, C)")
+    n, height, width, channels = x.shape
+    if height % 2 or width % 2:
+        raise ValueError(f"x must have even height and width, got {height} x {width}")
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+
+
 def mnist(source: str = "embedded") -> Dataset:
     """Load handwritten digits, 28 x 28 pixels, ten classes.
 

@@ -1,0 +1,53 @@
+"""What every stored run shares: one thread, CPU time, and a result file with the machine's facts."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
+
+
+def quiet_single_thread() -> None:
+    """Pin every library to one thread; call it before a framework is imported."""
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+@contextmanager
+def cpu_seconds() -> Iterator[list[float]]:
+    """Yield a list that holds the process's CPU seconds once the block ends."""
+    spent: list[float] = []
+    start = time.process_time()
+    yield spent
+    spent.append(time.process_time() - start)
+
+
+def store(name: str, script: str, runs: list[dict[str, Any]]) -> None:
+    """Write the runs to book/results/name.json, whole or not at all."""
+    packages = ("numpy", "torch", "keras", "mlxtend")
+    facts = {
+        "script": script,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "threads": 1,
+        "versions": {package: version(package) for package in packages},
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=RESULTS, suffix=".tmp")
+    with os.fdopen(handle, "w") as file:
+        json.dump({"facts": facts, "runs": runs}, file, indent=1)
+        file.write("\n")
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, RESULTS / f"{name}.json")
