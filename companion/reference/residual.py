@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from companion import _checks
@@ -88,13 +90,15 @@ class Residual(Layer):
     def __init__(
         self,
         branch: Layer,
-        shortcut: Layer | None = Identity(),  # noqa: B008 - holds no state
+        shortcut: Layer | Literal["identity"] | None = "identity",
         merge: Add | None = None,
         activation: Layer | None = None,
     ) -> None:
-        self.branch, self.shortcut = branch, shortcut
-        self.merge, self.activation = merge or Add(), activation or Identity()
-        parts = {"branch": branch, "shortcut": shortcut, "activation": self.activation}
+        self.branch = branch
+        self.shortcut = Identity() if isinstance(shortcut, str) else shortcut
+        self.merge = Add() if merge is None else merge
+        self.activation = Identity() if activation is None else activation
+        parts = {"branch": branch, "shortcut": self.shortcut, "activation": self.activation}
         super().__init__(**{name: part for name, part in parts.items() if part is not None})
 
     def forward(self, x: Array, training: bool = True) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import KerasTensor as Tensor
@@ -21,10 +21,10 @@ class Residual(keras.layers.Layer):
     Parameters
     ----------
     branch: what the block computes, F(x).
-    shortcut: what carries x past the branch, default the identity. ``None`` is the plain control:
+    shortcut: what carries x past the branch, default ``"identity"``. ``None`` is the plain control:
         no shortcut, no merge, y = activation(branch(x)).
-    merge: called as ``merge(shortcut, branch)``, default addition.
-    activation: after the merge, default the identity.
+    merge: called as ``merge(shortcut, branch)``; ``None`` means addition.
+    activation: after the merge; ``None`` means none.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Residual(keras.layers.Layer):
     def __init__(
         self,
         branch: keras.layers.Layer,
-        shortcut: keras.layers.Layer | None | str = "identity",
+        shortcut: keras.layers.Layer | Literal["identity"] | None = "identity",
         merge: keras.layers.Layer | None = None,
         activation: keras.layers.Layer | None = None,
         **keras_options: Any,
@@ -45,8 +45,8 @@ class Residual(keras.layers.Layer):
         super().__init__(**keras_options)
         self.branch = branch
         self.shortcut = Identity(name="shortcut") if shortcut == "identity" else shortcut
-        self.merge = merge or Add(name="merge")
-        self.activation = activation or Identity(name="activation")
+        self.merge = Add(name="merge") if merge is None else merge
+        self.activation = Identity(name="activation") if activation is None else activation
 
     def build(self, shape: tuple) -> None:
         # Parts that know their channels are built already; a user's own branch may not be.

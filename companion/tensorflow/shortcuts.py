@@ -58,7 +58,9 @@ class Projection(keras.layers.Layer):
     def __init__(
         self, in_channels: int, out_channels: int, stride: int = 1, **keras_options: Any
     ) -> None:
-        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        self.in_channels = _checks.positive_int("in_channels", in_channels)
+        self.out_channels = _checks.positive_int("out_channels", out_channels)
+        self.stride = _checks.positive_int("stride", stride)
         super().__init__(**keras_options)
         self.conv = Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, name="conv")
         self.norm = BatchNorm2d(out_channels, name="norm")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -15,10 +17,10 @@ class Residual(nn.Module):
     Parameters
     ----------
     branch: what the block computes, F(x).
-    shortcut: what carries x past the branch, default the identity. ``None`` is the plain control:
+    shortcut: what carries x past the branch, default ``"identity"``. ``None`` is the plain control:
         no shortcut, no merge, y = activation(branch(x)).
-    merge: called as ``merge(shortcut, branch)``, default addition.
-    activation: after the merge, default the identity.
+    merge: called as ``merge(shortcut, branch)``; ``None`` means addition.
+    activation: after the merge; ``None`` means none.
 
     Raises
     ------
@@ -36,17 +38,17 @@ class Residual(nn.Module):
     def __init__(
         self,
         branch: nn.Module,
-        shortcut: nn.Module | None = Identity(),  # noqa: B008 - holds no state
-        merge: nn.Module = Add(),  # noqa: B008 - holds no state
-        activation: nn.Module = Identity(),  # noqa: B008 - holds no state
+        shortcut: nn.Module | Literal["identity"] | None = "identity",
+        merge: nn.Module | None = None,
+        activation: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if shortcut is not None:
             _refuse_in_place(branch)
         self.branch = branch
-        self.shortcut = shortcut
-        self.merge = merge
-        self.activation = activation
+        self.shortcut = Identity() if shortcut == "identity" else shortcut
+        self.merge = Add() if merge is None else merge
+        self.activation = Identity() if activation is None else activation
 
     def forward(self, x: Tensor) -> Tensor:
         if self.shortcut is None:
