@@ -158,15 +158,23 @@ def block_diagram(
         axes.annotate("", end, start, arrowprops={**path, **style})
 
     y = 0.0
-    axes.text(0, y, "x", ha="center", va="center", style="italic")
+    axes.text(0, y, "x", ha="center", va="center", style="italic", color=_INK)
     for name in names:
         arrow((0, y - 0.28), (0, y - 0.7))
         y -= 1
-        axes.text(0, y, name, ha="center", va="center", bbox=box)
+        axes.text(0, y, name, ha="center", va="center", bbox=box, color=_INK)
     if shortcut is not None:
         arrow((0, y - 0.28), (0, y - 0.7))
         y -= 1
-        axes.text(0, y, "+", ha="center", va="center", bbox={**box, "boxstyle": "circle,pad=0.2"})
+        axes.text(
+            0,
+            y,
+            "+",
+            ha="center",
+            va="center",
+            bbox={**box, "boxstyle": "circle,pad=0.2"},
+            color=_INK,
+        )
         line = {"color": RESIDUAL, "linewidth": 2.4, "solid_capstyle": "round"}
         axes.plot([0.08, 1.5, 1.5], [-0.42, -0.42, y], **line)
         arrow((1.5, y), (0.2, y), color=RESIDUAL, linewidth=2.4)
@@ -174,9 +182,9 @@ def block_diagram(
     if activation:
         arrow((0, y - 0.28), (0, y - 0.7))
         y -= 1
-        axes.text(0, y, activation, ha="center", va="center", bbox=box)
+        axes.text(0, y, activation, ha="center", va="center", bbox=box, color=_INK)
     arrow((0, y - 0.28), (0, y - 0.75))
-    axes.text(0, y - 1, "y", ha="center", va="center", style="italic")
+    axes.text(0, y - 1, "y", ha="center", va="center", style="italic", color=_INK)
     axes.set_xlim(-1.3, 3.0)
     axes.set_ylim(y - 1.3, 0.4)
     return drawing, axes

@@ -21,7 +21,13 @@ import companion.torch as cp  # noqa: E402
 from companion.data import Dataset, mnist  # noqa: E402
 
 SEEDS = (0, 1, 2)
-RECIPE = {"epochs": 10, "batch_size": 64, "learning_rate": 0.1, "label_smoothing": 0.1, "shift": 2}
+RECIPE = {
+    "epochs": 12,
+    "learning_rate": 0.2,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "shift": 2,
+}
 
 
 def article_network() -> keras.Model:

@@ -2,59 +2,107 @@
 
 from __future__ import annotations
 
-import itertools
+import subprocess
+import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
 
 torch.set_num_threads(1)
 
-SHAPES = [(8, 8, 1), (8, 8, 2), (4, 8, 1), (4, 8, 2)]
-CASES = list(
-    itertools.product(("BasicBlock", "BottleneckBlock"), "ABC", SHAPES, (7, 8), (True, False))
-)
+OPTIONS = st.fixed_dictionaries(
+    {
+        "block": st.sampled_from(["BasicBlock", "BottleneckBlock"]),
+        "shortcut": st.sampled_from("ABC"),
+        "in_channels": st.integers(1, 8),
+        "out_channels": st.sampled_from([4, 8, 12]),
+        "stride": st.sampled_from([1, 2, 3]),
+        "height": st.integers(3, 9),
+        "width": st.integers(3, 9),
+        "batch": st.integers(2, 4),
+        "residual": st.booleans(),
+        "training": st.booleans(),
+        "seed": st.integers(0, 2**16),
+    }
+).filter(lambda o: o["shortcut"] != "A" or o["in_channels"] <= o["out_channels"])
 
 
-@pytest.mark.parametrize(("block", "option", "shape", "size", "residual"), CASES)
-@pytest.mark.parametrize("training", [True, False])
-def test_outputs_and_gradients_agree(block, option, shape, size, residual, training):
-    source = getattr(cp, block)(*shape, shortcut=option, residual=residual)
-    target = getattr(ct, block)(*shape, shortcut=option, residual=residual)
-    target(np.zeros((2, size, size, shape[0]), np.float32))
-    weights.transfer(source, target)
-    rng = np.random.default_rng(size)
-    x = rng.normal(size=(3, size, size, shape[0])).astype(np.float32)
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(OPTIONS)
+def test_three_implementations_agree(o):
+    """Outputs within 1e-5, all gradients within 1e-4, and the batch statistics (float32)."""
+    arguments = [o[name] for name in ("in_channels", "out_channels", "stride")]
+    options = {"shortcut": o["shortcut"], "residual": o["residual"]}
+    in_torch, in_keras, in_numpy = (
+        getattr(package, o["block"])(*arguments, **options) for package in (cp, ct, ref)
+    )
+    rng = np.random.default_rng(o["seed"])
+    for module in in_torch.modules():  # batch norms that are not the identity
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for array, low in ((module.weight, 0.5), (module.bias, -1), (module.running_var, 0.5)):
+                array.data.copy_(torch.from_numpy(rng.uniform(low, 1.5, len(array))))
+    weights.transfer(in_torch, in_keras)
+    weights.transfer(in_torch, in_numpy)
+    x = rng.normal(size=(o["batch"], o["in_channels"], o["height"], o["width"]))
+    x = x.astype(np.float32)
 
-    source.train(training)
-    tx = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous().requires_grad_()
-    ty = source(tx)
+    in_torch.train(o["training"])
+    tx = torch.from_numpy(x).requires_grad_()
+    ty = in_torch(tx)
     dy = rng.normal(size=tuple(ty.shape)).astype(np.float32)
-    (ty * torch.from_numpy(dy)).sum().backward()
+    ty.backward(torch.from_numpy(dy))
 
-    kx = tf.Variable(x)
+    kx = tf.constant(x.transpose(0, 2, 3, 1))
     with tf.GradientTape() as tape:
-        ky = target(kx, training=training)
+        tape.watch(kx)
+        ky = in_keras(kx, training=o["training"])
         loss = tf.reduce_sum(ky * dy.transpose(0, 2, 3, 1))
-    kernels = [v for v in target.trainable_variables if v.name == "kernel"]
-    dx, *dw = tape.gradient(loss, [kx, *(v.value for v in kernels)])
+    variables = in_keras.trainable_variables
+    dx, *dw = tape.gradient(loss, [kx, *(v.value for v in variables)])
 
-    np.testing.assert_allclose(ky, ty.detach().permute(0, 2, 3, 1), atol=1e-5, rtol=1e-5)
-    _close(dx.numpy(), tx.grad.permute(0, 2, 3, 1).numpy())
-    convolutions = [p for p in source.parameters() if p.ndim == 4]
-    assert len(convolutions) == len(dw) > 0
-    for ours, theirs in zip(dw, convolutions, strict=True):
-        _close(ours.numpy(), theirs.grad.permute(2, 3, 1, 0).numpy())
+    y = in_numpy.forward(x, o["training"])
+    numpy_dx = in_numpy.backward(dy)
+    numpy_gradients = {
+        f"{name}.{key}": g
+        for name, leaf in in_numpy.named_layers()
+        for key, g in leaf.grads.items()
+    }
+
+    expected = ty.detach().numpy()
+    _close(ky.numpy().transpose(0, 3, 1, 2), expected, 1e-5)
+    _close(y, expected, 1e-5)
+    _close(dx.numpy().transpose(0, 3, 1, 2), tx.grad.numpy(), 1e-4)
+    _close(numpy_dx, tx.grad.numpy(), 1e-4)
+    parameters = dict(in_torch.named_parameters())
+    assert len(parameters) == len(dw) == len(numpy_gradients)
+    for name, p in parameters.items():
+        _close(numpy_gradients[name], p.grad.numpy(), 1e-4)
+    kinds = {"kernel": 4, "gamma": 1, "beta": 1}
+    keras_order = [p for p in parameters.values()]
+    for p, variable, g in zip(keras_order, variables, dw, strict=True):
+        assert kinds[variable.name] == p.ndim
+        g = g.numpy().transpose(3, 2, 0, 1) if p.ndim == 4 else g.numpy()
+        _close(g, p.grad.numpy(), 1e-4)
+
+    statistics = [weights.named_arrays(m) for m in (in_torch, in_keras, in_numpy)]
+    for name, array in statistics[0].items():
+        _close(statistics[2][name], array, 1e-5)
+        if not (name.endswith("running_var") and o["training"]):
+            _close(statistics[1][name], array, 1e-5)  # Keras's running variance is the biased one
 
 
-def _close(a, b):
-    assert np.abs(a - b).max() <= 1e-4 * max(1.0, np.abs(b).max())
+def _close(a, b, tolerance):
+    assert np.shape(a) == np.shape(b)
+    assert np.abs(a - b).max() <= tolerance * max(1.0, np.abs(b).max())
 
 
 @pytest.mark.parametrize("residual", [True, False])
@@ -97,6 +145,8 @@ def test_transfer_refuses_another_shape_and_changes_nothing():
         (cp.resnet18, 11_689_512),
         (cp.resnet34, 21_797_672),
         (cp.resnet50, 25_557_032),
+        (cp.resnet101, 44_549_160),
+        (cp.resnet152, 60_192_808),
         (lambda: cp.cifar_resnet(20), 269_722),
         (lambda: cp.cifar_resnet(110), 1_727_962),
     ],
@@ -106,20 +156,27 @@ def test_parameter_counts_are_the_published_ones(build, count):
 
 
 BAD = [
-    ("BasicBlock", (0, 8), {}, "in_channels"),
-    ("BasicBlock", (8, -1), {}, "out_channels"),
-    ("BasicBlock", (8, 8, 0), {}, "stride"),
-    ("BasicBlock", (8, 8), {"kernel_size": 2}, "kernel_size"),
-    ("BasicBlock", (8, 8), {"shortcut": "D"}, "shortcut"),
-    ("BasicBlock", (8, 8), {"residual": 1}, "residual"),
+    *(("BasicBlock", (bad, 8), {}, "in_channels") for bad in (0, -3, 1.5, "8", True, None)),
+    *(("BasicBlock", (8, bad), {}, "out_channels") for bad in (0, -1, 2.0)),
+    *(("BasicBlock", (8, 8, bad), {}, "stride") for bad in (0, -1, 1.0, (1, 1))),
+    *(("BasicBlock", (8, 8), {"kernel_size": bad}, "kernel_size") for bad in (0, 2, 4, -3)),
+    *(("BasicBlock", (8, 8), {"shortcut": bad}, "shortcut") for bad in ("D", "a", None, 1)),
+    *(("BasicBlock", (8, 8), {"residual": bad}, "residual") for bad in (1, None, "no")),
     ("BasicBlock", (8, 4), {"shortcut": "A"}, "out_channels"),
-    ("BottleneckBlock", (8, 6), {}, "out_channels"),
-    ("cifar_resnet", (21,), {}, "depth"),
-    ("cifar_resnet", (2,), {}, "depth"),
+    *(("BottleneckBlock", (8, bad), {}, "out_channels") for bad in (6, 2, 0)),
+    ("ZeroPad", (8, 4), {}, "out_channels"),
+    ("ZeroPad", (8, 8, 0), {}, "stride"),
+    ("Projection", (0, 4), {}, "in_channels"),
+    ("shortcut", ("E", 4, 4), {}, "shortcut"),
+    *(("cifar_resnet", (bad,), {}, "depth") for bad in (21, 2, 0, -8, 20.0)),
     ("cifar_resnet", (8,), {"width": 0}, "width"),
     ("mnist_resnet", (), {"num_classes": 0}, "num_classes"),
-    ("mnist_resnet", (), {"seed": -1}, "seed"),
-    ("residual_network", ((28, 28), 10), {}, "input_shape"),
+    ("mnist_resnet", (), {"in_channels": -1}, "in_channels"),
+    *(("mnist_resnet", (), {"seed": bad}, "seed") for bad in (-1, 0.5, "0")),
+    ("resnet18", (), {"shortcut": "Z"}, "shortcut"),
+    *(("residual_network", (bad, 10), {}, "input_shape") for bad in ((28, 28), 28, (0, 28, 1))),
+    ("residual_network", ((28, 28, 1), 0), {}, "num_classes"),
+    ("use_threads", (0,), {}, "threads"),
 ]
 
 
@@ -153,9 +210,30 @@ def test_branch_in_place_is_refused():
         cp.Residual(Sly())(torch.ones(2))
 
 
-def test_keras_model_reloads_equal(tmp_path):
-    model = ct.mnist_resnet(seed=0)
-    model.save(tmp_path / "model.keras")
+RELOAD = {
+    "torch": (
+        "import torch, numpy as np, companion.torch as c; m = c.mnist_resnet(seed=9); "
+        "m.load_state_dict(torch.load('model.pt'))"
+    ),
+    "tensorflow": (
+        "import keras, numpy as np, companion.tensorflow as c; "
+        "m = keras.models.load_model('model.keras')"
+    ),
+}
+
+
+@pytest.mark.parametrize("framework", RELOAD)
+def test_a_saved_model_reloads_in_a_fresh_process(framework, tmp_path):
+    package = {"torch": cp, "tensorflow": ct}[framework]
+    model = package.mnist_resnet(seed=0)
+    if framework == "torch":
+        torch.save(model.state_dict(), tmp_path / "model.pt")
+    else:
+        model.save(tmp_path / "model.keras")
     x = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(ct.predict(model, x), ct.predict(again, x))
+    np.save(tmp_path / "x.npy", x)
+    code = RELOAD[framework] + "; np.save('y.npy', c.predict(m, np.load('x.npy')))"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "y.npy"), package.predict(model, x), rtol=1e-6, atol=1e-6
+    )

@@ -1,0 +1,92 @@
+"""What may import what, and how fast the package itself is."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import companion
+
+ROOT = Path(companion.__file__).parent
+FRAMEWORKS = {"torch", "tensorflow", "keras"}
+
+
+def imports(path: Path) -> set[str]:
+    """Return every module that the file imports, at any depth."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def files(where: str) -> list[Path]:
+    path = ROOT / where
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "reference",
+        "data",
+        "figures.py",
+        "recipe.py",
+        "architectures.py",
+        "_checks.py",
+        "weights.py",
+    ],
+)
+def test_shared_parts_import_no_framework(where):
+    for path in files(where):
+        for name in imports(path):
+            assert name.split(".")[0] not in FRAMEWORKS, (path, name)
+            assert not name.startswith(("companion.torch", "companion.tensorflow")), (path, name)
+
+
+def test_frameworks_do_not_import_one_another():
+    for path in files("torch"):
+        names = imports(path)
+        assert not any(n.startswith(("tensorflow", "keras", "companion.tensorflow")) for n in names)
+    for path in files("tensorflow"):
+        assert not any(n.split(".")[0] == "torch" or "companion.torch" in n for n in imports(path))
+
+
+def test_reference_needs_numpy_alone():
+    for path in files("reference"):
+        outside = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+        assert outside <= {"numpy", "companion"}, path
+
+
+def test_both_frameworks_offer_the_same_names():
+    here, there = (
+        {p.name for p in (ROOT / folder).glob("*.py")} for folder in ("torch", "tensorflow")
+    )
+    assert here == there
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import time; t = time.perf_counter(); import companion, sys; "
+        "s = time.perf_counter() - t; "
+        "assert not {'torch', 'tensorflow', 'keras', 'numpy'} & set(sys.modules); "
+        "assert s < 0.3, s"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_a_missing_framework_names_the_extra(framework):
+    code = (
+        f"import sys; sys.modules['{framework}'] = None\n"
+        f"try:\n    import companion.{framework}\n"
+        f"except ImportError as e:\n    assert 'companion[{framework}]' in str(e), e\n"
+        "else:\n    raise SystemExit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
