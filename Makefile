@@ -1,28 +1,51 @@
 # `make` alone explains the targets.
 PYTHON ?= python3
+BIN := .venv/bin
 STAMP := .venv/.installed
-export OMP_NUM_THREADS = 1
-export TF_CPP_MIN_LOG_LEVEL = 3
-export CUDA_VISIBLE_DEVICES = -1
-export TQDM_DISABLE = 1
+NOTEBOOKS := $(wildcard book/*.ipynb)
+CODE := companion tests experiments tools book
+export OMP_NUM_THREADS := 1
+export TF_CPP_MIN_LOG_LEVEL := 3
+export CUDA_VISIBLE_DEVICES := -1
+export TQDM_DISABLE := 1
 
-.PHONY: help test clean
+.PHONY: help book test check lab refresh serve clean
 
 help:
-	@echo "make test   install what is needed into .venv, then run ruff and every test"
-	@echo "make clean  remove .venv and caches"
+	@echo "make book     build the pages into _build/html"
+	@echo "make test     check style and types, run every test and every notebook, and the built pages in a browser"
+	@echo "make lab      open the chapters in JupyterLab"
+	@echo "make serve    show the built pages at http://localhost:8000"
+	@echo "make refresh  run all notebooks again and store their outputs"
+	@echo "make check    style and types alone"
+	@echo "make clean    remove what was built, and .venv"
 
-$(STAMP): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11 to 3.13 is needed: make PYTHON=python3.11 test"; exit 1; }
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet -r requirements.txt
-	.venv/bin/python -m pip install --quiet --no-deps -e .
+$(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
 	@touch $(STAMP)
 
-test: $(STAMP)
-	.venv/bin/ruff check companion tests
-	.venv/bin/python -m pytest -q
+book: $(STAMP)
+	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
+	@echo "open _build/html/index.html"
+
+check: $(STAMP)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy companion
+
+test: check book
+	$(BIN)/python -m pytest -q -n 2 --dist=loadfile tests --ignore=tests/site
+	$(BIN)/python -m pytest -q -n 2 --dist=loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
+	$(BIN)/python -m pytest -q tests/site
+
+lab: $(STAMP)
+	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book
+
+refresh: $(STAMP)
+	$(BIN)/python tools/refresh.py $(NOTEBOOKS)
+
+serve: book
+	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -51,7 +51,7 @@ class Architecture:
         return cls(**{**table, "stages": tuple(Stage(**stage) for stage in table["stages"])})
 
 
-#: He et al. 2015 (arXiv 1512.03385), table 1: blocks per stage, and the kind of block.
+#: Table 1 of He et al. 2015 (arXiv 1512.03385), as blocks per stage, and the kind of block.
 IMAGENET = {
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),

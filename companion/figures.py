@@ -15,12 +15,12 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-#: The two arms, everywhere: vermilion and dashed without a shortcut, blue and solid with one.
+#: The two arms, everywhere. Vermilion and dashed without a shortcut, blue and solid with one.
 #: Okabe and Ito's colours, told apart in every common form of colour blindness.
 PLAIN, RESIDUAL = "#d55e00", "#0072b2"
 _INK = "#010203"  # stands for the page's text colour until the figure is shown
 
-_STYLE = {
+_STYLE: Any = {
     "figure.figsize": (3.6, 2.7),  # inches: at 350 pixels of phone, 10 points stay readable
     "font.size": 10,
     "axes.spines.top": False,

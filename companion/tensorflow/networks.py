@@ -85,7 +85,7 @@ class ResNet(keras.Sequential):
             ],
             name=architecture.name,
         )
-        self.arguments = {
+        self.arguments: dict[str, Any] = {
             "architecture": architecture,
             "shortcut": shortcut,
             "residual": residual,

@@ -96,7 +96,7 @@ class _Nesterov:
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.decayed = [p for p in self.parameters if p.ndim > 1]
         self.velocity = [torch.zeros_like(p) for p in self.parameters]
         self.momentum, self.decay = recipe.momentum, recipe.weight_decay

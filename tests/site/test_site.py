@@ -1,0 +1,119 @@
+"""The built pages in a real browser: nothing from elsewhere, nothing broken, nothing unnamed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
+PAGES = sorted(str(p.relative_to(SITE)) for p in SITE.glob("book/**/*.html"))
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(SITE))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}/"
+        http.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is needed: install Debian's package chromium")
+        pytest.skip("no Chromium on this machine; install it to test the pages")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def test_there_are_pages() -> None:
+    assert {"book/welcome.html", "book/05_code.html", "book/api/torch.html"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_page(name, scheme, browser, server) -> None:
+    base = server if scheme == "http" else SITE.as_uri() + "/"
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    outside, problems = [], []
+    page.on("request", lambda r: outside.append(r.url) if not own(r.url, base) else None)
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: problems.append(str(e)))
+    page.on("requestfailed", lambda r: problems.append(r.url))
+    page.on("response", lambda r: problems.append(r.url) if r.status >= 400 else None)
+    page.goto(base + name)
+    page.wait_for_load_state("networkidle")
+    if page.locator(".math").count():
+        page.wait_for_selector("mjx-container", state="attached")
+    assert not outside
+    assert not problems
+    unnamed = page.eval_on_selector_all(
+        "img", "all => all.filter(i => !i.alt.trim() || /[/\\\\]|\\.(png|svg)$/.test(i.alt)).length"
+    )
+    assert unnamed == 0
+    assert page.locator("article svg[role=img]:not([aria-label])").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def own(url: str, base: str) -> bool:
+    return url.startswith((base, "data:", "blob:"))
+
+
+def test_a_chosen_framework_stays_chosen(browser, server) -> None:
+    page = browser.new_page()
+    page.goto(server + "book/05_code.html")
+    page.locator("label.sd-tab-label", has_text="TensorFlow").first.click()
+    chosen = page.locator("label.sd-tab-label[data-sync-id=tf]")
+    assert chosen.count() >= 4
+    for again in range(2):
+        for i in range(chosen.count()):
+            state = chosen.nth(i).evaluate("e => document.getElementById(e.htmlFor).checked")
+            assert state, (again, i)
+        page.goto(server + "book/welcome.html")
+        page.goto(server + "book/05_code.html")
+    page.close()
+
+
+@pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="SCREENSHOTS names no folder")
+@pytest.mark.parametrize("name", ["book/welcome.html", "book/05_code.html"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_take_screenshots(name, width, theme, browser, server) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page.goto(server + name)
+    page.wait_for_load_state("networkidle")
+    folder = Path(os.environ["SCREENSHOTS"])
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{Path(name).stem}-{width}-{theme}.png"
+    page.screenshot(path=target, full_page=True)
+    assert target.stat().st_size > 10_000
+    page.close()

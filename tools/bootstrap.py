@@ -1,0 +1,49 @@
+"""Make the environment, or say in one line what is missing. Runs on any Python 3."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+PYTHON = os.path.join(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+NEEDED = 5  # gigabytes
+
+
+def fail(message):
+    """Print one line and stop."""
+    sys.exit("error: " + message)
+
+
+def pip(*arguments):
+    """Run pip inside the environment; explain the commonest failure."""
+    command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(command + list(arguments), stderr=subprocess.PIPE)
+    if done.returncode:
+        text = done.stderr.decode("utf-8", "replace")
+        if "No space left" in text:
+            fail("the disk is full; the environment needs %d GB" % NEEDED)
+        if any(s in text for s in ("Temporary failure", "NewConnectionError", "ConnectTimeout")):
+            fail("the package index cannot be reached; connect to the network and try again")
+        lines = [line for line in text.splitlines() if "ERROR" in line] or ["pip failed"]
+        fail(lines[-1])
+
+
+def main():
+    """Build .venv from requirements.txt."""
+    if not (3, 11) <= sys.version_info[:2] < (3, 14):
+        fail(
+            "Python 3.11 to 3.13 is needed, this is %d.%d; try: make PYTHON=python3.11"
+            % sys.version_info[:2]
+        )
+    free = shutil.disk_usage(".").free / 1e9
+    if free < NEEDED and not os.path.exists(PYTHON):
+        fail("%d GB of disk are needed for the environment, %.1f are free" % (NEEDED, free))
+    if not os.path.exists(PYTHON):
+        subprocess.run([sys.executable, "-m", "venv", ".venv"], check=True)
+    print("installing what requirements.txt names into .venv (a few minutes, once)", flush=True)
+    pip("-r", "requirements.txt")
+    pip("--no-deps", "-e", ".")
+
+
+if __name__ == "__main__":
+    main()
