@@ -59,7 +59,14 @@ def train_article(data: Dataset, seed: int) -> dict:
         spent += seconds[0]
         by_epoch.append(model.evaluate(data.x_test, data.y_test, verbose=0)[1])
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    return _run("article", "tensorflow", seed, parameters, spent, by_epoch[-1], by_epoch)
+    run = _run("article", "tensorflow", seed, parameters, spent, by_epoch[-1])
+    run["test_accuracy_by_epoch"] = [round(a, 4) for a in by_epoch]
+    # The same weights, normalised by each test batch's own statistics instead of the running ones.
+    parts = np.split(data.x_test, 4)
+    labels = np.concatenate([np.argmax(model(x, training=True), axis=1) for x in parts])
+    run["test_accuracy_batch_statistics"] = round(float((labels == data.y_test).mean()), 4)
+    print(run, flush=True)
+    return run
 
 
 def train_recipe(data: Dataset, seed: int, framework: str) -> dict:
@@ -69,10 +76,10 @@ def train_recipe(data: Dataset, seed: int, framework: str) -> dict:
         companion.fit(model, data, seed=seed, progress=False, **RECIPE)
     accuracy = companion.evaluate(model, data.x_test, data.y_test)[1]
     parameters = sum(p.numel() for p in cp.mnist_resnet().parameters())
-    return _run("recipe", framework, seed, parameters, seconds[0], accuracy, None)
+    return _run("recipe", framework, seed, parameters, seconds[0], accuracy)
 
 
-def _run(network, framework, seed, parameters, seconds, accuracy, by_epoch) -> dict:
+def _run(network, framework, seed, parameters, seconds, accuracy) -> dict:
     run = {
         "network": network,
         "framework": framework,
@@ -81,8 +88,6 @@ def _run(network, framework, seed, parameters, seconds, accuracy, by_epoch) -> d
         "cpu_seconds": round(seconds, 2),
         "test_accuracy": round(accuracy, 4),
     }
-    if by_epoch:
-        run["test_accuracy_by_epoch"] = [round(a, 4) for a in by_epoch]
     print(run, flush=True)
     return run
 
