@@ -107,6 +107,13 @@ def check_examples(name: str, x: np.ndarray, y: np.ndarray | None = None) -> Non
         )
 
 
+def check_labels(name: str, y: np.ndarray, classes: int) -> None:
+    """Raise unless every label is one of ``classes``."""
+    low, high = int(np.min(y)), int(np.max(y))
+    if low < 0 or high >= classes:
+        raise ValueError(f"y_{name} must be from 0 to {classes - 1}, got {low} to {high}")
+
+
 def steps_per_epoch(recipe: Recipe, examples: int) -> int:
     """Return the number of whole batches; raise where there is none."""
     if recipe.batch_size > examples:

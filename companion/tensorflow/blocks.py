@@ -134,7 +134,9 @@ class BottleneckBlock(_Block):
         super().__init__(branch, arguments, **keras_options)
 
 
-def residual_block(x: Tensor, filters: int, kernel_size: int = 3, strides: int = 1) -> Tensor:
+def residual_block(
+    x: Tensor, filters: int, kernel_size: int = 3, strides: int = 1, residual: bool = True
+) -> Tensor:
     """Apply a basic block to x, with the source article's signature.
 
     Parameters
@@ -143,6 +145,7 @@ def residual_block(x: Tensor, filters: int, kernel_size: int = 3, strides: int =
     filters: channels that go out.
     kernel_size: odd, default 3.
     strides: of the block, default 1; an int or a pair of equal ints.
+    residual: ``False`` gives the plain control.
 
     Returns
     -------
@@ -157,4 +160,4 @@ def residual_block(x: Tensor, filters: int, kernel_size: int = 3, strides: int =
     _checks.rank("x", x.shape, 4, "(N, H, W, C)")
     filters = _checks.positive_int("filters", filters)
     strides = _checks.square_stride("strides", strides)
-    return BasicBlock(x.shape[-1], filters, strides, kernel_size)(x)
+    return BasicBlock(x.shape[-1], filters, strides, kernel_size, residual=residual)(x)

@@ -50,6 +50,7 @@ class Conv2d(keras.layers.Conv2D):
             **keras_options,
         )
         self.build((None, None, None, in_channels))
+        self.input_spec = None  # the checks of call() speak the same words in both frameworks
 
     def call(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 4, "(N, H, W, C)")
@@ -90,6 +91,7 @@ class BatchNorm2d(keras.layers.BatchNormalization):
         keras_options = {"epsilon": 1e-5, "momentum": 0.9, **keras_options}
         super().__init__(**keras_options)
         self.build((None, None, None, channels))
+        self.input_spec = None
 
     def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         sizes = x.shape[:3]

@@ -147,20 +147,24 @@ def mnist_resnet(
     return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
 
 
-def residual_network(input_shape: Sequence[int], num_classes: int) -> ResNet:
+def residual_network(
+    input_shape: Sequence[int], num_classes: int, residual: bool = True, seed: int | None = None
+) -> ResNet:
     """Return the source article's network, corrected: a 7x7 stem and five blocks of 64 channels.
 
     Parameters
     ----------
     input_shape: (height, width, channels) of one image. (PyTorch: (channels, height, width).)
     num_classes: length of the logits; apply softmax for probabilities.
+    residual, seed: see :class:`ResNet`.
 
     Raises
     ------
     ValueError: an input_shape that is not three positive integers, or num_classes below 1.
     """
     _, _, channels = _checks.image_shape("input_shape", input_shape, "(height, width, channels)")
-    return ResNet(architectures.article_network(), in_channels=channels, num_classes=num_classes)
+    table = architectures.article_network()
+    return ResNet(table, "B", residual, channels, num_classes, seed)
 
 
 def resnet18(**options: Any) -> ResNet:

@@ -19,6 +19,7 @@ from companion.recipe import (
     Recipe,
     batches,
     check_examples,
+    check_labels,
     diverged,
     steps_per_epoch,
 )
@@ -61,6 +62,7 @@ def fit(model: keras.Model, data: Dataset, *, progress: bool = True, **settings:
     """
     recipe = Recipe(**settings)
     check_examples("train", data.x_train, data.y_train)
+    check_labels("train", data.y_train, data.num_classes)
     steps = steps_per_epoch(recipe, len(data.x_train))
     model.compile(
         optimizer=_optimiser(model, recipe, steps),
@@ -196,6 +198,7 @@ def evaluate(
     """
     check_examples("test", x, y)
     logits = predict(model, x, batch_size)
+    check_labels("test", y, logits.shape[1])
     labels = np.asarray(y, dtype=np.int64)
     loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return float(ops.mean(loss)), float((logits.argmax(1) == labels).mean())

@@ -97,7 +97,9 @@ class BottleneckBlock(Residual):
         super().__init__(branch, carry if residual else None, activation=nn.ReLU())
 
 
-def residual_block(x: int, filters: int, kernel_size: int = 3, strides: int = 1) -> BasicBlock:
+def residual_block(
+    x: int, filters: int, kernel_size: int = 3, strides: int = 1, residual: bool = True
+) -> BasicBlock:
     """Return a basic block, with the source article's signature.
 
     Parameters
@@ -106,6 +108,7 @@ def residual_block(x: int, filters: int, kernel_size: int = 3, strides: int = 1)
     filters: channels that go out.
     kernel_size: odd, default 3.
     strides: of the block, default 1; an int or a pair of equal ints.
+    residual: ``False`` gives the plain control.
 
     Raises
     ------
@@ -114,4 +117,4 @@ def residual_block(x: int, filters: int, kernel_size: int = 3, strides: int = 1)
     in_channels = _checks.positive_int("x", x)
     filters = _checks.positive_int("filters", filters)
     strides = _checks.square_stride("strides", strides)
-    return BasicBlock(in_channels, filters, strides, kernel_size)
+    return BasicBlock(in_channels, filters, strides, kernel_size, residual=residual)

@@ -19,6 +19,7 @@ from companion.recipe import (
     Recipe,
     batches,
     check_examples,
+    check_labels,
     diverged,
     steps_per_epoch,
 )
@@ -56,6 +57,7 @@ def fit(model: nn.Module, data: Dataset, *, progress: bool = True, **settings: A
     """
     recipe = Recipe(**settings)
     check_examples("train", data.x_train, data.y_train)
+    check_labels("train", data.y_train, data.num_classes)
     steps = steps_per_epoch(recipe, len(data.x_train))
     optimiser = _Nesterov(model, recipe)
     history = History()
@@ -152,6 +154,7 @@ def evaluate(
     """
     check_examples("test", x, y)
     logits = torch.from_numpy(predict(model, x, batch_size))
+    check_labels("test", y, logits.shape[1])
     labels = torch.from_numpy(np.asarray(y, dtype=np.int64))
     loss = F.cross_entropy(logits, labels).item()
     return loss, float((logits.argmax(1) == labels).float().mean())

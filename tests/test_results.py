@@ -1,0 +1,42 @@
+"""The stored runs still say what the pages and the README say of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
+
+
+def runs(name: str, **chosen: object) -> list[dict]:
+    stored = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    assert (RESULTS.parents[1] / stored["facts"]["script"]).is_file()
+    kept = [r for r in stored["runs"] if all(r[k] == v for k, v in chosen.items())]
+    assert len({r["seed"] for r in kept}) >= 3, "every result needs three seeds"
+    return kept
+
+
+def mean(column: str, name: str, **chosen: object) -> float:
+    return float(np.mean([r[column] for r in runs(name, **chosen)]))
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_shortcuts_do_not_matter_at_depth_8_and_do_at_44(framework):
+    gap = {
+        depth: mean("test_accuracy", "depth", framework=framework, depth=depth, residual=True)
+        - mean("test_accuracy", "depth", framework=framework, depth=depth, residual=False)
+        for depth in (8, 44)
+    }
+    assert abs(gap[8]) < 0.02 and gap[44] > 0.1
+
+
+@pytest.mark.parametrize("depth", [8, 44])
+def test_tensorflow_is_within_half_a_point_of_pytorch(depth):
+    a, b = (
+        mean("test_accuracy", "depth", framework=framework, depth=depth, residual=True)
+        for framework in ("torch", "tensorflow")
+    )
+    assert abs(a - b) <= 0.005
