@@ -32,6 +32,7 @@ check: $(STAMP)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy companion
+	$(BIN)/pre-commit validate-config
 
 test: check book
 	$(BIN)/python -m pytest -q -n 2 --dist=loadfile tests --ignore=tests/site

@@ -1,0 +1,56 @@
+"""The notebooks keep the book's own rules: short, executed, and free of what would change."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+NOTEBOOKS = sorted(BOOK.rglob("*.ipynb"))
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == kind]
+
+
+def test_there_are_notebooks():
+    assert {"welcome.ipynb", "05_code.ipynb"} <= {path.name for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_code_cells_are_few_and_short(path):
+    code = cells(path, "code")
+    assert len(code) <= 25
+    assert max(len("".join(cell["source"]).splitlines()) for cell in code) <= 25
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_every_cell_was_run_in_order_and_none_failed(path):
+    code = cells(path, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for output in (output for cell in code for output in cell["outputs"]):
+        assert output["output_type"] != "error" and output.get("name") != "stderr"
+        text = json.dumps(output)
+        assert not re.search(r"0x[0-9a-f]{6,}|/home/|/root/|site-packages", text)
+
+
+def test_what_a_chapter_has():
+    for path in NOTEBOOKS:
+        if path.name == "welcome.ipynb":
+            continue
+        text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+        parts = (
+            "In one minute",
+            "What you will need",
+            "Claims checked",
+            "Exercises",
+            "Going further",
+        )
+        for heading in parts:
+            assert f"## {heading}" in text, (path.name, heading)
+        exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
+        assert len(exercises) >= 3
+        assert exercises == re.findall(r"\{solution-start\} (\S+)", text)
