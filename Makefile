@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOKS := $(wildcard book/*.ipynb)
+SOURCES := _config.yml _toc.yml $(shell find book companion -type f -not -path "*/.*" -not -path "*/__pycache__/*")
 CODE := companion tests experiments tools book
 export OMP_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
@@ -24,8 +25,12 @@ $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py
 	@touch $(STAMP)
 
-book: $(STAMP)
+# Jupyter Book reads every page again each time; pages whose sources are older need no building.
+_build/html/.built: $(STAMP) $(SOURCES)
 	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
+	@touch $@
+
+book: _build/html/.built
 	@echo "open _build/html/index.html"
 
 check: $(STAMP)
