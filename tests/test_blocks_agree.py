@@ -19,6 +19,23 @@ from companion import weights
 
 torch.set_num_threads(1)
 
+
+def possible(o):
+    """Option A can only add channels."""
+    return o["shortcut"] != "A" or o["in_channels"] <= o["out_channels"]
+
+
+def well_conditioned(o):
+    """A batch norm over a handful of values cancels almost all of its gradient.
+
+    Over two values it leaves their sign alone, and what float32 keeps of the gradient is rounding:
+    the frameworks then differ from each other as much as each differs from the exact result. Such
+    blocks are compared in float64, in test_reference.py.
+    """
+    values = o["batch"] * -(-o["height"] // o["stride"]) * -(-o["width"] // o["stride"])
+    return values >= 12 or not o["training"]
+
+
 OPTIONS = st.fixed_dictionaries(
     {
         "block": st.sampled_from(["BasicBlock", "BottleneckBlock"]),
@@ -33,7 +50,7 @@ OPTIONS = st.fixed_dictionaries(
         "training": st.booleans(),
         "seed": st.integers(0, 2**16),
     }
-).filter(lambda o: o["shortcut"] != "A" or o["in_channels"] <= o["out_channels"])
+).filter(lambda o: possible(o) and well_conditioned(o))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -52,6 +69,7 @@ def test_three_implementations_agree(o):
                 array.data.copy_(torch.from_numpy(rng.uniform(low, 1.5, len(array))))
     weights.transfer(in_torch, in_keras)
     weights.transfer(in_torch, in_numpy)
+    before = weights.named_arrays(in_torch)
     x = rng.normal(size=(o["batch"], o["in_channels"], o["height"], o["width"]))
     x = x.astype(np.float32)
 
@@ -94,10 +112,15 @@ def test_three_implementations_agree(o):
         _close(g, p.grad.numpy(), 1e-4)
 
     statistics = [weights.named_arrays(m) for m in (in_torch, in_keras, in_numpy)]
+    layers = dict(in_numpy.named_layers())
     for name, array in statistics[0].items():
         _close(statistics[2][name], array, 1e-5)
-        if not (name.endswith("running_var") and o["training"]):
-            _close(statistics[1][name], array, 1e-5)  # Keras's running variance is the biased one
+        if name.endswith("running_var") and o["training"]:
+            # Keras keeps the biased variance: a tenth of the batch's, smaller by (n - 1) / n.
+            seen = layers[name.removesuffix(".running_var")].normal
+            n = seen.size // seen.shape[1]
+            array = before[name] * 0.9 + (array - before[name] * 0.9) * (n - 1) / n
+        _close(statistics[1][name], array, 1e-5)
 
 
 def _close(a, b, tolerance):

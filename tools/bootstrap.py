@@ -22,8 +22,10 @@ def pip(*arguments):
         text = done.stderr.decode("utf-8", "replace")
         if "No space left" in text:
             fail("the disk is full; the environment needs %d GB" % NEEDED)
-        if any(s in text for s in ("Temporary failure", "NewConnectionError", "ConnectTimeout")):
-            fail("the package index cannot be reached; connect to the network and try again")
+        if "No matching distribution" in text or "onnection" in text or "timed out" in text:
+            # Without a network pip says that the first package does not exist.
+            last = [line for line in text.splitlines() if line.startswith("ERROR")][-1:]
+            fail("a package cannot be reached, check the network connection (%s)" % "".join(last))
         lines = [line for line in text.splitlines() if "ERROR" in line] or ["pip failed"]
         fail(lines[-1])
 
