@@ -43,7 +43,12 @@ def multiple_of(name: str, value: Any, factor: int) -> int:
 
 def number(name: str, value: Any, minimum: float = 0.0, maximum: float = math.inf) -> float:
     """Return ``value`` as a finite float in [minimum, maximum]."""
-    bounds = f"at least {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
+    if minimum == -math.inf:
+        bounds = "that is finite"
+    elif maximum == math.inf:
+        bounds = f"of at least {minimum:g}"
+    else:
+        bounds = f"from {minimum:g} to {maximum:g}"
     try:
         result = float(value)
     except (TypeError, ValueError):
@@ -135,3 +140,38 @@ def image_shape(name: str, value: Any, layout: str) -> tuple[int, int, int]:
         raise ValueError(f"{name} must be {layout}, got {value!r}")
     first, second, third = (positive_int(f"each entry of {name}", size) for size in value)
     return first, second, third
+
+
+def finite_number(name: str, value: Any) -> float:
+    """Return ``value`` as a finite float of either sign."""
+    return number(name, value, minimum=-math.inf)
+
+
+def probability(name: str, value: Any) -> float:
+    """Return ``value`` as a float in (0, 1]."""
+    result = number(name, value, 0, 1)
+    if result == 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+    return result
+
+
+def same_but(name: str, first: Sequence[Any], second: Sequence[Any], axis: int) -> None:
+    """Raise unless two shapes agree on every axis but one; ``None`` matches anything."""
+    first, second = tuple(first), tuple(second)
+    axis %= max(1, len(first))
+    pairs = list(zip(first, second, strict=False))
+    if len(first) != len(second) or any(
+        i != axis and a is not None and b is not None and a != b for i, (a, b) in enumerate(pairs)
+    ):
+        raise ValueError(f"{name} must agree on all axes but {axis}, got {first} and {second}")
+
+
+def groups(value: Any, in_channels: int, out_channels: int) -> int:
+    """Return a number of groups that divides both channel counts."""
+    count = positive_int("groups", value)
+    if in_channels % count or out_channels % count:
+        raise ValueError(
+            f"groups must divide in_channels and out_channels ({in_channels}, {out_channels}), "
+            f"got {value!r}"
+        )
+    return count

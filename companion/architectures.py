@@ -111,3 +111,17 @@ def mnist_resnet() -> Architecture:
 def article_network() -> Architecture:
     """Return the network that the source article describes: a 7x7 stem, five blocks of 64."""
     return Architecture("residual_network", "basic", 64, 7, 2, False, (Stage(64, 5, 1),))
+
+
+def linear_survival(blocks: int, last: float = 0.5) -> list[float]:
+    """Return each block's survival: just below 1 in the first, falling linearly to ``last``.
+
+    Huang et al. 2016, arXiv 1603.09382, eq. 4: block l of L survives with 1 - l/L (1 - last).
+
+    Raises
+    ------
+    ValueError: fewer than one block, or ``last`` outside (0, 1].
+    """
+    blocks = _checks.positive_int("blocks", blocks)
+    last = _checks.probability("last", last)
+    return [1 - block / blocks * (1 - last) for block in range(1, blocks + 1)]

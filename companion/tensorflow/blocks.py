@@ -17,15 +17,24 @@ class _Block(Residual):
     """A residual block that Keras can save: rebuilt from its arguments, not from its parts."""
 
     def __init__(
-        self, branch: list[keras.layers.Layer], arguments: dict[str, Any], **keras_options: Any
+        self,
+        branch: list[keras.layers.Layer],
+        arguments: dict[str, Any],
+        merge: keras.layers.Layer | None = None,
+        activation: bool = True,
+        **keras_options: Any,
     ) -> None:
-        a = arguments
-        carry = make_shortcut(a["shortcut"], a["in_channels"], a["out_channels"], a["stride"])
-        residual = _checks.boolean("residual", a["residual"])
+        carry: Any = "identity"
+        if "shortcut" in arguments:
+            names = ("shortcut", "in_channels", "out_channels", "stride")
+            carry = make_shortcut(*(arguments[name] for name in names))
+        if not _checks.boolean("residual", arguments.get("residual", True)):
+            carry = None
         super().__init__(
             keras.Sequential(branch, name="branch"),
-            carry if residual else None,
-            activation=keras.layers.ReLU(name="activation"),
+            carry,
+            merge,
+            keras.layers.ReLU(name="activation") if activation else None,
             **keras_options,
         )
         self.arguments = dict(arguments)
@@ -87,15 +96,19 @@ class BasicBlock(_Block):
 
 @keras.saving.register_keras_serializable("companion")
 class BottleneckBlock(_Block):
-    """1x1 to a quarter of the channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
+    """1x1 to fewer channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
 
-    The stride stands on the 3x3, as in torchvision ("v1.5"); the paper had it on the first 1x1.
-    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
+    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). A variant is
+    a subclass that sets other class attributes:
+
+    reduction: out_channels over the channels of the 3x3, 4 in the paper.
+    groups: of the 3x3 convolution, 1 in the paper.
+    strided: which convolution takes the stride: ``"conv2"``, the 3x3, as in torchvision ("v1.5").
 
     Parameters
     ----------
-    in_channels, out_channels: of the block; four must divide ``out_channels``.
-    stride: of the 3x3 convolution and of the shortcut, default 1.
+    in_channels, out_channels: of the block; ``reduction`` must divide ``out_channels``.
+    stride: of one convolution and of the shortcut, default 1.
     shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
     residual: ``False`` gives the plain control, the same branch without a shortcut.
 
@@ -103,6 +116,10 @@ class BottleneckBlock(_Block):
     ------
     ValueError: any argument out of its range.
     """
+
+    reduction = 4
+    groups = 1
+    strided = "conv2"
 
     def __init__(
         self,
@@ -113,12 +130,13 @@ class BottleneckBlock(_Block):
         residual: bool = True,
         **keras_options: Any,
     ) -> None:
-        width = _checks.multiple_of("out_channels", out_channels, 4) // 4
+        width = _checks.multiple_of("out_channels", out_channels, self.reduction) // self.reduction
+        first, second = (stride, 1) if self.strided == "conv1" else (1, stride)
         branch = [
-            Conv2d(in_channels, width, kernel_size=1, name="conv1"),
+            Conv2d(in_channels, width, kernel_size=1, stride=first, name="conv1"),
             BatchNorm2d(width, name="norm1"),
             keras.layers.ReLU(name="relu1"),
-            Conv2d(width, width, kernel_size=3, stride=stride, name="conv2"),
+            Conv2d(width, width, kernel_size=3, stride=second, groups=self.groups, name="conv2"),
             BatchNorm2d(width, name="norm2"),
             keras.layers.ReLU(name="relu2"),
             Conv2d(width, out_channels, kernel_size=1, name="conv3"),
@@ -132,6 +150,28 @@ class BottleneckBlock(_Block):
             "residual": residual,
         }
         super().__init__(branch, arguments, **keras_options)
+
+
+@keras.saving.register_keras_serializable("companion")
+class BottleneckBlockV1(BottleneckBlock):
+    """The bottleneck of the paper and of Keras: the stride on the first 1x1 convolution."""
+
+    strided = "conv1"
+
+
+@keras.saving.register_keras_serializable("companion")
+class WideBottleneckBlock(BottleneckBlock):
+    """Twice the channels in the 3x3 (Zagoruyko and Komodakis 2016, arXiv 1605.07146)."""
+
+    reduction = 2
+
+
+@keras.saving.register_keras_serializable("companion")
+class ResNeXtBlock(BottleneckBlock):
+    """Thirty-two paths summed: a grouped 3x3 (Xie et al. 2017, arXiv 1611.05431, figure 3c)."""
+
+    reduction = 2
+    groups = 32
 
 
 def residual_block(

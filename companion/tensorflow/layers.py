@@ -17,6 +17,7 @@ class Conv2d(keras.layers.Conv2D):
 
     Input (N, H, W, in_channels), output (N, ceil(H / stride), ceil(W / stride), out_channels).
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
+    ``groups`` is the number of groups, not their size: each sees in_channels / groups channels.
 
     The padding is explicit: Keras's ``padding="same"`` pads an even image on the right
     and bottom only where the stride is 2, which is another function than PyTorch's.
@@ -32,21 +33,23 @@ class Conv2d(keras.layers.Conv2D):
         out_channels: int,
         kernel_size: int = 3,
         stride: int = 1,
+        groups: int = 1,
         **keras_options: Any,
     ) -> None:
         self.in_channels = _checks.positive_int("in_channels", in_channels)
         self.out_channels = _checks.positive_int("out_channels", out_channels)
         kernel_size = _checks.odd_int("kernel_size", kernel_size)
         self.stride = _checks.positive_int("stride", stride)
+        groups = _checks.groups(groups, in_channels, out_channels)
+        variance = 2 / (kernel_size**2 * out_channels)
         super().__init__(
             out_channels,
             kernel_size,
             stride,
             padding="valid",
+            groups=groups,
             use_bias=False,
-            kernel_initializer=keras.initializers.VarianceScaling(
-                2.0, "fan_out", "untruncated_normal"
-            ),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=variance**0.5),
             **keras_options,
         )
         self.build((None, None, None, in_channels))
@@ -64,7 +67,11 @@ class Conv2d(keras.layers.Conv2D):
         return (*(_strided(shape, self.stride)), self.out_channels)
 
     def get_config(self) -> dict[str, Any]:
-        sizes = {"kernel_size": self.kernel_size[0], "stride": self.stride}
+        sizes = {
+            "kernel_size": self.kernel_size[0],
+            "stride": self.stride,
+            "groups": self.groups,
+        }
         channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
         return {**keras.layers.Layer.get_config(self), **channels, **sizes}
 

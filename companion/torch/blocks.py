@@ -54,15 +54,19 @@ class BasicBlock(Residual):
 
 
 class BottleneckBlock(Residual):
-    """1x1 to a quarter of the channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
+    """1x1 to fewer channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
 
-    The stride stands on the 3x3, as in torchvision ("v1.5"); the paper had it on the first 1x1.
-    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). A variant is
+    a subclass that sets other class attributes:
+
+    reduction: out_channels over the channels of the 3x3, 4 in the paper.
+    groups: of the 3x3 convolution, 1 in the paper.
+    strided: which convolution takes the stride: ``"conv2"``, the 3x3, as in torchvision ("v1.5").
 
     Parameters
     ----------
-    in_channels, out_channels: of the block; four must divide ``out_channels``.
-    stride: of the 3x3 convolution and of the shortcut, default 1.
+    in_channels, out_channels: of the block; ``reduction`` must divide ``out_channels``.
+    stride: of one convolution and of the shortcut, default 1.
     shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
     residual: ``False`` gives the plain control, the same branch without a shortcut.
 
@@ -70,6 +74,10 @@ class BottleneckBlock(Residual):
     ------
     ValueError: any argument out of its range.
     """
+
+    reduction = 4
+    groups = 1
+    strided = "conv2"
 
     def __init__(
         self,
@@ -79,13 +87,14 @@ class BottleneckBlock(Residual):
         shortcut: str = "B",
         residual: bool = True,
     ) -> None:
-        width = _checks.multiple_of("out_channels", out_channels, 4) // 4
+        width = _checks.multiple_of("out_channels", out_channels, self.reduction) // self.reduction
+        first, second = (stride, 1) if self.strided == "conv1" else (1, stride)
         branch = nn.Sequential(
             OrderedDict(
-                conv1=Conv2d(in_channels, width, kernel_size=1),
+                conv1=Conv2d(in_channels, width, kernel_size=1, stride=first),
                 norm1=BatchNorm2d(width),
                 relu1=nn.ReLU(),
-                conv2=Conv2d(width, width, kernel_size=3, stride=stride),
+                conv2=Conv2d(width, width, kernel_size=3, stride=second, groups=self.groups),
                 norm2=BatchNorm2d(width),
                 relu2=nn.ReLU(),
                 conv3=Conv2d(width, out_channels, kernel_size=1),
@@ -95,6 +104,25 @@ class BottleneckBlock(Residual):
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
         super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+
+
+class BottleneckBlockV1(BottleneckBlock):
+    """The bottleneck of the paper and of Keras: the stride on the first 1x1 convolution."""
+
+    strided = "conv1"
+
+
+class WideBottleneckBlock(BottleneckBlock):
+    """Twice the channels in the 3x3 (Zagoruyko and Komodakis 2016, arXiv 1605.07146)."""
+
+    reduction = 2
+
+
+class ResNeXtBlock(BottleneckBlock):
+    """Thirty-two paths summed: a grouped 3x3 (Xie et al. 2017, arXiv 1611.05431, figure 3c)."""
+
+    reduction = 2
+    groups = 32
 
 
 def residual_block(

@@ -15,6 +15,7 @@ class Conv2d(nn.Conv2d):
 
     Input (N, in_channels, H, W), output (N, out_channels, ceil(H / stride), ceil(W / stride)).
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
+    ``groups`` is the number of groups, not their size: each sees in_channels / groups channels.
 
     Raises
     ------
@@ -22,18 +23,30 @@ class Conv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        groups: int = 1,
     ) -> None:
         in_channels = _checks.positive_int("in_channels", in_channels)
         out_channels = _checks.positive_int("out_channels", out_channels)
         kernel_size = _checks.odd_int("kernel_size", kernel_size)
         stride = _checks.positive_int("stride", stride)
+        groups = _checks.groups(groups, in_channels, out_channels)
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=False,
         )
 
     def reset_parameters(self) -> None:
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[:, 0].numel()))
 
     def forward(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
