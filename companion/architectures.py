@@ -6,7 +6,7 @@ are the papers' own: weight layers on the main path, projections not counted.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from companion import _checks
@@ -27,7 +27,7 @@ class Architecture:
 
     Attributes
     ----------
-    block: ``"basic"`` (two 3x3) or ``"bottleneck"`` (1x1, 3x3, 1x1).
+    block: which residual block, a key of ``networks.BLOCKS``, as ``"basic"`` or ``"bottleneck"``.
     stem_channels, stem_kernel, stem_stride: the first convolution.
     stem_pool: whether a 3x3 max pooling of stride 2 follows it.
     stages: the blocks, in order.
@@ -45,6 +45,11 @@ class Architecture:
         """Return the table as plain data, ready for JSON."""
         return asdict(self)
 
+    @property
+    def pre_activation(self) -> bool:
+        """Whether norm and ReLU come before each convolution, and so once more at the end."""
+        return self.block.startswith("pre_activation")
+
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Architecture:
         """Return the table that :meth:`as_dict` wrote."""
@@ -61,20 +66,23 @@ IMAGENET = {
 }
 
 
-def imagenet_resnet(depth: int) -> Architecture:
+def imagenet_resnet(depth: int, block: str | None = None) -> Architecture:
     """Return the ImageNet network of ``depth`` 18, 34, 50, 101 or 152 (table 1).
+
+    ``block`` puts another bottleneck in the place of the paper's, as ``"resnext"``.
 
     Raises
     ------
     ValueError: any other depth.
     """
-    block, counts = IMAGENET[_checks.option("depth", depth, tuple(IMAGENET))]
-    expansion = 4 if block == "bottleneck" else 1
+    kind, counts = IMAGENET[_checks.option("depth", depth, tuple(IMAGENET))]
+    expansion = 4 if kind == "bottleneck" else 1
     stages = tuple(
         Stage(expansion * 64 * 2**i, blocks, stride=1 if i == 0 else 2)
         for i, blocks in enumerate(counts)
     )
-    return Architecture(f"resnet{depth}", block, 64, 7, 2, True, stages)
+    name = f"resnet{depth}" if block is None else f"{block}_resnet{depth}"
+    return Architecture(name, block or kind, 64, 7, 2, True, stages)
 
 
 def cifar_resnet(depth: int, width: int = 16) -> Architecture:
@@ -96,6 +104,36 @@ def cifar_resnet(depth: int, width: int = 16) -> Architecture:
     n = (depth - 2) // 6
     stages = tuple(Stage(width * 2**i, n, stride=1 if i == 0 else 2) for i in range(3))
     return Architecture(f"cifar_resnet{depth}", "basic", width, 3, 1, False, stages)
+
+
+def cifar_preact_resnet(depth: int, width: int = 16) -> Architecture:
+    """Return the small-image network with pre-activation (He et al. 2016): 6n+2 layers.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+2 with n >= 1, or a width below 1.
+    """
+    table = cifar_resnet(depth, width)
+    return replace(table, name=f"cifar_preact_resnet{depth}", block="pre_activation")
+
+
+def wide_resnet(depth: int, k: int) -> Architecture:
+    """Return WRN-depth-k: stem of 16, then 16k, 32k, 64k channels, pre-activation blocks.
+
+    Zagoruyko and Komodakis 2016, arXiv 1605.07146, table 1: depth is 6n+4, the projections
+    counted.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+4 with n >= 1, or k below 1.
+    """
+    depth = _checks.positive_int("depth", depth, minimum=10)
+    if depth % 6 != 4:
+        raise ValueError(f"depth must be 6n+4 (10, 16, 22, 28, ...), got {depth}")
+    k = _checks.positive_int("k", k)
+    n = (depth - 4) // 6
+    stages = tuple(Stage(16 * k * 2**i, n, stride=1 if i == 0 else 2) for i in range(3))
+    return Architecture(f"wide_resnet{depth}_{k}", "pre_activation", 16, 3, 1, False, stages)
 
 
 def mnist_resnet() -> Architecture:

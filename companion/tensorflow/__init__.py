@@ -8,10 +8,26 @@ except ImportError as error:  # pragma: no cover - needs an environment without 
         "pip install 'companion[tensorflow]'"
     ) from error
 
-from companion.tensorflow.blocks import BasicBlock, BottleneckBlock, residual_block
-from companion.tensorflow.merges import Add
+from companion.tensorflow.blocks import (
+    BasicBlock,
+    BottleneckBlock,
+    BottleneckBlockV1,
+    ResNeXtBlock,
+    WideBottleneckBlock,
+    residual_block,
+)
+from companion.tensorflow.merges import (
+    Add,
+    Concatenate,
+    Highway,
+    LayerScale,
+    ScaledAdd,
+    StochasticDepth,
+    Subtract,
+)
 from companion.tensorflow.networks import (
     ResNet,
+    cifar_preact_resnet,
     cifar_resnet,
     mnist_resnet,
     residual_network,
@@ -20,20 +36,60 @@ from companion.tensorflow.networks import (
     resnet50,
     resnet101,
     resnet152,
+    resnext50_32x4d,
+    se_resnet50,
+    wide_resnet,
+    wide_resnet50_2,
 )
-from companion.tensorflow.residual import Residual
-from companion.tensorflow.shortcuts import Identity, Projection, ZeroPad, shortcut
-from companion.tensorflow.training import evaluate, fit, predict, use_threads
+from companion.tensorflow.residual import (
+    Residual,
+)
+from companion.tensorflow.shortcuts import (
+    Identity,
+    Projection,
+    ZeroPad,
+    shortcut,
+)
+from companion.tensorflow.training import (
+    evaluate,
+    fit,
+    predict,
+    use_threads,
+)
+from companion.tensorflow.variants import (
+    DenseLayer,
+    PreActivationBlock,
+    PreActivationBottleneckBlock,
+    SEBottleneckBlock,
+    SeparableBlock,
+    SqueezeExcitation,
+)
 
 __all__ = [
     "Add",
     "BasicBlock",
     "BottleneckBlock",
+    "BottleneckBlockV1",
+    "Concatenate",
+    "DenseLayer",
+    "Highway",
     "Identity",
+    "LayerScale",
+    "PreActivationBlock",
+    "PreActivationBottleneckBlock",
     "Projection",
+    "ResNeXtBlock",
     "ResNet",
     "Residual",
+    "SEBottleneckBlock",
+    "ScaledAdd",
+    "SeparableBlock",
+    "SqueezeExcitation",
+    "StochasticDepth",
+    "Subtract",
+    "WideBottleneckBlock",
     "ZeroPad",
+    "cifar_preact_resnet",
     "cifar_resnet",
     "evaluate",
     "fit",
@@ -41,11 +97,15 @@ __all__ = [
     "predict",
     "residual_block",
     "residual_network",
+    "resnet101",
+    "resnet152",
     "resnet18",
     "resnet34",
     "resnet50",
-    "resnet101",
-    "resnet152",
+    "resnext50_32x4d",
+    "se_resnet50",
     "shortcut",
     "use_threads",
+    "wide_resnet",
+    "wide_resnet50_2",
 ]

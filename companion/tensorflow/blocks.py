@@ -26,8 +26,11 @@ class _Block(Residual):
     ) -> None:
         carry: Any = "identity"
         if "shortcut" in arguments:
-            names = ("shortcut", "in_channels", "out_channels", "stride")
-            carry = make_shortcut(*(arguments[name] for name in names))
+            # Where no activation follows the sum, the block is a pre-activation one.
+            a = arguments
+            carry = make_shortcut(
+                a["shortcut"], a["in_channels"], a["out_channels"], a["stride"], norm=activation
+            )
         if not _checks.boolean("residual", arguments.get("residual", True)):
             carry = None
         super().__init__(

@@ -9,10 +9,33 @@ import keras
 
 from companion import _checks, architectures, weights
 from companion.architectures import Architecture
-from companion.tensorflow.blocks import BasicBlock, BottleneckBlock
+from companion.tensorflow.blocks import (
+    BasicBlock,
+    BottleneckBlock,
+    BottleneckBlockV1,
+    ResNeXtBlock,
+    WideBottleneckBlock,
+)
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, MaxPool2d
+from companion.tensorflow.variants import (
+    PreActivationBlock,
+    PreActivationBottleneckBlock,
+    SEBottleneckBlock,
+    SeparableBlock,
+)
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": BottleneckBlock}
+#: The blocks that an :class:`companion.architectures.Architecture` can name.
+BLOCKS: dict[str, Any] = {
+    "basic": BasicBlock,
+    "bottleneck": BottleneckBlock,
+    "bottleneck_v1": BottleneckBlockV1,
+    "wide": WideBottleneckBlock,
+    "resnext": ResNeXtBlock,
+    "se": SEBottleneckBlock,
+    "separable": SeparableBlock,
+    "pre_activation": PreActivationBlock,
+    "pre_activation_bottleneck": PreActivationBottleneckBlock,
+}
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -53,10 +76,10 @@ class ResNet(keras.Sequential):
                 architecture.stem_kernel,
                 architecture.stem_stride,
                 name="conv",
-            ),
-            BatchNorm2d(channels, name="norm"),
-            keras.layers.ReLU(name="relu"),
+            )
         ]
+        if not architecture.pre_activation:
+            stem += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
         if architecture.stem_pool:
             stem.append(MaxPool2d(name="pool"))
         stages = []
@@ -75,7 +98,10 @@ class ResNet(keras.Sequential):
                 )
                 channels = stage.out_channels
             stages.append(keras.Sequential(blocks, name=str(s)))
-        head = [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
+        head = []
+        if architecture.pre_activation:
+            head += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
+        head += [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
         super().__init__(
             [
                 keras.Input((None, None, in_channels)),
@@ -177,16 +203,83 @@ def resnet34(**options: Any) -> ResNet:
     return ResNet(architectures.imagenet_resnet(34), **options)
 
 
-def resnet50(**options: Any) -> ResNet:
-    """Return the 50-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
-    return ResNet(architectures.imagenet_resnet(50), **options)
+def resnet50(version: str = "v1.5", **options: Any) -> ResNet:
+    """Return the 50-layer ImageNet network (bottlenecks); options of :class:`ResNet`.
+
+    ``version`` ``"v1.5"`` has the stride on the 3x3 convolution (torchvision), ``"v1"`` on the
+    first 1x1 (the paper, Keras).
+    """
+    return _bottlenecks(50, version, options)
 
 
-def resnet101(**options: Any) -> ResNet:
-    """Return the 101-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
-    return ResNet(architectures.imagenet_resnet(101), **options)
+def resnet101(version: str = "v1.5", **options: Any) -> ResNet:
+    """Return the 101-layer ImageNet network; see :func:`resnet50`."""
+    return _bottlenecks(101, version, options)
 
 
-def resnet152(**options: Any) -> ResNet:
-    """Return the 152-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
-    return ResNet(architectures.imagenet_resnet(152), **options)
+def resnet152(version: str = "v1.5", **options: Any) -> ResNet:
+    """Return the 152-layer ImageNet network; see :func:`resnet50`."""
+    return _bottlenecks(152, version, options)
+
+
+def _bottlenecks(depth: int, version: str, options: dict[str, Any]) -> ResNet:
+    _checks.option("version", version, ("v1.5", "v1"))
+    block = "bottleneck_v1" if version == "v1" else None
+    return ResNet(architectures.imagenet_resnet(depth, block), **options)
+
+
+def wide_resnet50_2(**options: Any) -> ResNet:
+    """Return ResNet-50 with twice the channels in every 3x3; options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50, "wide"), **options)
+
+
+def resnext50_32x4d(**options: Any) -> ResNet:
+    """Return ResNeXt-50, 32 groups of 4 channels (arXiv 1611.05431); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50, "resnext"), **options)
+
+
+def se_resnet50(**options: Any) -> ResNet:
+    """Return SE-ResNet-50 (arXiv 1709.01507); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50, "se"), **options)
+
+
+def cifar_preact_resnet(
+    depth: int,
+    width: int = 16,
+    shortcut: str = "A",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return the small-image network with pre-activation (He et al. 2016, arXiv 1603.05027).
+
+    Arguments and errors are those of :func:`cifar_resnet`.
+    """
+    table = architectures.cifar_preact_resnet(depth, width)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+
+
+def wide_resnet(
+    depth: int,
+    k: int,
+    shortcut: str = "B",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return WRN-depth-k for small images (Zagoruyko and Komodakis 2016, arXiv 1605.07146).
+
+    Parameters
+    ----------
+    depth: 10, 16, 22, 28, ... (6n+4).
+    k: widening factor; the stages have 16k, 32k, 64k channels.
+    shortcut, residual, in_channels, num_classes, seed: see :class:`ResNet`.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+4, or any argument out of its range.
+    """
+    table = architectures.wide_resnet(depth, k)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)

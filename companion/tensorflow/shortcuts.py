@@ -75,7 +75,7 @@ class Projection(keras.layers.Layer):
 
 
 def shortcut(
-    option: str, in_channels: int, out_channels: int, stride: int = 1
+    option: str, in_channels: int, out_channels: int, stride: int = 1, norm: bool = True
 ) -> keras.layers.Layer:
     """Return the shortcut that ``option`` prescribes for this change of shape.
 
@@ -83,6 +83,7 @@ def shortcut(
     ----------
     option: ``"A"`` zero-padding, ``"B"`` projection where the shape changes, ``"C"`` projection
         everywhere. With A and B an unchanged shape gets the identity.
+    norm: whether a batch norm follows the projection, default True; pre-activation has none.
 
     Raises
     ------
@@ -92,9 +93,10 @@ def shortcut(
     _checks.positive_int("in_channels", in_channels)
     _checks.positive_int("out_channels", out_channels)
     _checks.positive_int("stride", stride)
-    if option == "C":
-        return Projection(in_channels, out_channels, stride, name="shortcut")
-    if in_channels == out_channels and stride == 1:
+    if option != "C" and in_channels == out_channels and stride == 1:
         return Identity(name="shortcut")
-    changed = ZeroPad if option == "A" else Projection
-    return changed(in_channels, out_channels, stride, name="shortcut")
+    if option == "A":
+        return ZeroPad(in_channels, out_channels, stride, name="shortcut")
+    if norm:
+        return Projection(in_channels, out_channels, stride, name="shortcut")
+    return Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, name="shortcut")

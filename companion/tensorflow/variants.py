@@ -20,6 +20,8 @@ class PreActivationBlock(_Block):
 
     (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). With the
     identity as its shortcut the stream is carried from block to block untouched.
+    A projection has no batch norm and reads the raw stream. (The authors' code gives it the first
+    BN and ReLU of the branch; the number of parameters is the same.)
 
     Parameters
     ----------

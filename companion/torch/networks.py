@@ -11,10 +11,33 @@ from torch import Tensor, nn
 
 from companion import _checks, architectures, weights
 from companion.architectures import Architecture
-from companion.torch.blocks import BasicBlock, BottleneckBlock
+from companion.torch.blocks import (
+    BasicBlock,
+    BottleneckBlock,
+    BottleneckBlockV1,
+    ResNeXtBlock,
+    WideBottleneckBlock,
+)
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+from companion.torch.variants import (
+    PreActivationBlock,
+    PreActivationBottleneckBlock,
+    SEBottleneckBlock,
+    SeparableBlock,
+)
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": BottleneckBlock}
+#: The blocks that an :class:`companion.architectures.Architecture` can name.
+BLOCKS: dict[str, Any] = {
+    "basic": BasicBlock,
+    "bottleneck": BottleneckBlock,
+    "bottleneck_v1": BottleneckBlockV1,
+    "wide": WideBottleneckBlock,
+    "resnext": ResNeXtBlock,
+    "se": SEBottleneckBlock,
+    "separable": SeparableBlock,
+    "pre_activation": PreActivationBlock,
+    "pre_activation_bottleneck": PreActivationBottleneckBlock,
+}
 
 
 class ResNet(nn.Module):
@@ -49,10 +72,10 @@ class ResNet(nn.Module):
         super().__init__()
         channels = architecture.stem_channels
         stem = OrderedDict[str, nn.Module](
-            conv=Conv2d(in_channels, channels, architecture.stem_kernel, architecture.stem_stride),
-            norm=BatchNorm2d(channels),
-            relu=nn.ReLU(),
+            conv=Conv2d(in_channels, channels, architecture.stem_kernel, architecture.stem_stride)
         )
+        if not architecture.pre_activation:
+            stem["norm"], stem["relu"] = BatchNorm2d(channels), nn.ReLU()
         if architecture.stem_pool:
             stem["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         stages = []
@@ -72,9 +95,11 @@ class ResNet(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stem = nn.Sequential(stem)
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Sequential(
-            OrderedDict(pool=GlobalAveragePool(), dense=Dense(channels, num_classes))
-        )
+        head = OrderedDict[str, nn.Module]()
+        if architecture.pre_activation:
+            head["norm"], head["relu"] = BatchNorm2d(channels), nn.ReLU()
+        head["pool"], head["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
+        self.head = nn.Sequential(head)
         if seed is None:
             seed = int(torch.randint(2**31, ()))
         weights.initialise(self, seed)
@@ -156,16 +181,83 @@ def resnet34(**options: Any) -> ResNet:
     return ResNet(architectures.imagenet_resnet(34), **options)
 
 
-def resnet50(**options: Any) -> ResNet:
-    """Return the 50-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
-    return ResNet(architectures.imagenet_resnet(50), **options)
+def resnet50(version: str = "v1.5", **options: Any) -> ResNet:
+    """Return the 50-layer ImageNet network (bottlenecks); options of :class:`ResNet`.
+
+    ``version`` ``"v1.5"`` has the stride on the 3x3 convolution (torchvision), ``"v1"`` on the
+    first 1x1 (the paper, Keras).
+    """
+    return _bottlenecks(50, version, options)
 
 
-def resnet101(**options: Any) -> ResNet:
-    """Return the 101-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
-    return ResNet(architectures.imagenet_resnet(101), **options)
+def resnet101(version: str = "v1.5", **options: Any) -> ResNet:
+    """Return the 101-layer ImageNet network; see :func:`resnet50`."""
+    return _bottlenecks(101, version, options)
 
 
-def resnet152(**options: Any) -> ResNet:
-    """Return the 152-layer ImageNet network (bottlenecks); options of :class:`ResNet`."""
-    return ResNet(architectures.imagenet_resnet(152), **options)
+def resnet152(version: str = "v1.5", **options: Any) -> ResNet:
+    """Return the 152-layer ImageNet network; see :func:`resnet50`."""
+    return _bottlenecks(152, version, options)
+
+
+def _bottlenecks(depth: int, version: str, options: dict[str, Any]) -> ResNet:
+    _checks.option("version", version, ("v1.5", "v1"))
+    block = "bottleneck_v1" if version == "v1" else None
+    return ResNet(architectures.imagenet_resnet(depth, block), **options)
+
+
+def wide_resnet50_2(**options: Any) -> ResNet:
+    """Return ResNet-50 with twice the channels in every 3x3; options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50, "wide"), **options)
+
+
+def resnext50_32x4d(**options: Any) -> ResNet:
+    """Return ResNeXt-50, 32 groups of 4 channels (arXiv 1611.05431); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50, "resnext"), **options)
+
+
+def se_resnet50(**options: Any) -> ResNet:
+    """Return SE-ResNet-50 (arXiv 1709.01507); options of :class:`ResNet`."""
+    return ResNet(architectures.imagenet_resnet(50, "se"), **options)
+
+
+def cifar_preact_resnet(
+    depth: int,
+    width: int = 16,
+    shortcut: str = "A",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return the small-image network with pre-activation (He et al. 2016, arXiv 1603.05027).
+
+    Arguments and errors are those of :func:`cifar_resnet`.
+    """
+    table = architectures.cifar_preact_resnet(depth, width)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+
+
+def wide_resnet(
+    depth: int,
+    k: int,
+    shortcut: str = "B",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return WRN-depth-k for small images (Zagoruyko and Komodakis 2016, arXiv 1605.07146).
+
+    Parameters
+    ----------
+    depth: 10, 16, 22, 28, ... (6n+4).
+    k: widening factor; the stages have 16k, 32k, 64k channels.
+    shortcut, residual, in_channels, num_classes, seed: see :class:`ResNet`.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+4, or any argument out of its range.
+    """
+    table = architectures.wide_resnet(depth, k)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)

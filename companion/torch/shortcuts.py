@@ -55,13 +55,16 @@ class Projection(nn.Sequential):
         )
 
 
-def shortcut(option: str, in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+def shortcut(
+    option: str, in_channels: int, out_channels: int, stride: int = 1, norm: bool = True
+) -> nn.Module:
     """Return the shortcut that ``option`` prescribes for this change of shape.
 
     Parameters
     ----------
     option: ``"A"`` zero-padding, ``"B"`` projection where the shape changes, ``"C"`` projection
         everywhere. With A and B an unchanged shape gets the identity.
+    norm: whether a batch norm follows the projection, default True; pre-activation has none.
 
     Raises
     ------
@@ -71,8 +74,10 @@ def shortcut(option: str, in_channels: int, out_channels: int, stride: int = 1) 
     _checks.positive_int("in_channels", in_channels)
     _checks.positive_int("out_channels", out_channels)
     _checks.positive_int("stride", stride)
-    if option == "C":
-        return Projection(in_channels, out_channels, stride)
-    if in_channels == out_channels and stride == 1:
+    if option != "C" and in_channels == out_channels and stride == 1:
         return Identity()
-    return (ZeroPad if option == "A" else Projection)(in_channels, out_channels, stride)
+    if option == "A":
+        return ZeroPad(in_channels, out_channels, stride)
+    if norm:
+        return Projection(in_channels, out_channels, stride)
+    return Conv2d(in_channels, out_channels, kernel_size=1, stride=stride)

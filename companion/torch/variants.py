@@ -20,6 +20,8 @@ class PreActivationBlock(Residual):
 
     (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). With the
     identity as its shortcut the stream is carried from block to block untouched.
+    A projection has no batch norm and reads the raw stream. (The authors' code gives it the first
+    BN and ReLU of the branch; the number of parameters is the same.)
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ class PreActivationBlock(Residual):
                 conv2=Conv2d(out_channels, out_channels, kernel_size=3),
             )
         )
-        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
         residual = _checks.boolean("residual", residual)
         super().__init__(branch, carry if residual else None)
 
@@ -85,7 +87,7 @@ class PreActivationBottleneckBlock(Residual):
                 conv3=Conv2d(width, out_channels, kernel_size=1),
             )
         )
-        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
         residual = _checks.boolean("residual", residual)
         super().__init__(branch, carry if residual else None)
 
