@@ -40,7 +40,7 @@ def files(where: str) -> list[Path]:
         "recipe.py",
         "architectures.py",
         "_checks.py",
-        "weights.py",
+        "weights",
     ],
 )
 def test_shared_parts_import_no_framework(where):

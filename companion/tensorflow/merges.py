@@ -45,6 +45,8 @@ class ScaledAdd(keras.layers.Layer):
     ValueError: an initial value that is not a finite number, or shapes that differ.
     """
 
+    own_parameters = ("scale",)
+
     def __init__(self, initial: float = 0.0, **keras_options: Any) -> None:
         self.initial = _checks.finite_number("initial", initial)
         super().__init__(**keras_options)
@@ -74,6 +76,8 @@ class LayerScale(keras.layers.Layer):
     ------
     ValueError: arguments out of range, shapes that differ, or another number of channels.
     """
+
+    own_parameters = ("scale",)
 
     def __init__(self, channels: int, initial: float = 1e-4, **keras_options: Any) -> None:
         self.channels = _checks.positive_int("channels", channels)
@@ -111,12 +115,14 @@ class Highway(keras.layers.Layer):
     ValueError: arguments out of range, shapes that differ, or another number of channels.
     """
 
+    own_parameters = ("weight", "bias")
+
     def __init__(self, channels: int, bias: float = -2.0, **keras_options: Any) -> None:
         self.channels = _checks.positive_int("channels", channels)
         self.initial = _checks.finite_number("bias", bias)
         super().__init__(**keras_options)
-        self.kernel = self.add_weight(
-            shape=(channels, channels), initializer="zeros", name="kernel"
+        self.weight = self.add_weight(
+            shape=(channels, channels), initializer="zeros", name="weight"
         )  # (in, out)
         self.bias = self.add_weight(
             shape=(channels,), initializer=keras.initializers.Constant(self.initial), name="bias"
@@ -126,7 +132,7 @@ class Highway(keras.layers.Layer):
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         _checks.same_shape(shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[-1], self.channels)
-        gate = ops.sigmoid(ops.matmul(shortcut, self.kernel) + self.bias)
+        gate = ops.sigmoid(ops.matmul(shortcut, self.weight) + self.bias)
         return (1 - gate) * shortcut + gate * branch
 
     def get_config(self) -> dict[str, Any]:

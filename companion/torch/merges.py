@@ -40,6 +40,8 @@ class ScaledAdd(nn.Module):
     ValueError: an initial value that is not a finite number, or shapes that differ.
     """
 
+    own_parameters = ("scale",)
+
     def __init__(self, initial: float = 0.0) -> None:
         super().__init__()
         initial = _checks.finite_number("initial", initial)
@@ -62,6 +64,8 @@ class LayerScale(nn.Module):
     ------
     ValueError: arguments out of range, shapes that differ, or another number of channels.
     """
+
+    own_parameters = ("scale",)
 
     def __init__(self, channels: int, initial: float = 1e-4) -> None:
         super().__init__()
@@ -91,18 +95,20 @@ class Highway(nn.Module):
     ValueError: arguments out of range, shapes that differ, or another number of channels.
     """
 
+    own_parameters = ("weight", "bias")
+
     def __init__(self, channels: int, bias: float = -2.0) -> None:
         super().__init__()
         self.channels = _checks.positive_int("channels", channels)
         bias = _checks.finite_number("bias", bias)
-        self.weight = nn.Parameter(torch.zeros(channels, channels))  # (out, in)
+        self.weight = nn.Parameter(torch.zeros(channels, channels))  # (in, out)
         self.bias = nn.Parameter(torch.full((channels,), bias))
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         _checks.same_shape(shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[_axis(branch)], self.channels)
         moved = shortcut.movedim(_axis(shortcut), -1)
-        gate = torch.sigmoid(moved @ self.weight.T + self.bias).movedim(-1, _axis(shortcut))
+        gate = torch.sigmoid(moved @ self.weight + self.bias).movedim(-1, _axis(shortcut))
         return (1 - gate) * shortcut + gate * branch
 
 

@@ -1,0 +1,161 @@
+"""Weights from one model to another, and fresh ones, by layer."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from companion import _checks
+from companion.weights.leaves import Leaf, leaves
+
+
+def named_arrays(model: Any) -> dict[str, np.ndarray]:
+    """Return copies of all weights, ``{"stem.conv.weight": array, ...}``, in canonical layout.
+
+    Raises
+    ------
+    ValueError: a model of no known framework, one not built yet, or a layer of unknown kind.
+    """
+    return {
+        f"{leaf.name}.{key}": a.copy() for leaf in leaves(model) for key, a in leaf.arrays.items()
+    }
+
+
+def transfer(source: Any, target: Any) -> None:
+    """Copy every weight and batch statistic of ``source`` into ``target``, exactly.
+
+    Both may be PyTorch, Keras or reference models. Layers are matched in order: the branch of a
+    block first, then its shortcut. Layouts are converted, values are not changed.
+
+    Raises
+    ------
+    ValueError: structure, shapes or dtypes differ; the message names the layer, and ``target`` is
+        as it was.
+    """
+    sources, targets = list(leaves(source)), list(leaves(target))
+    for a, b in zip(sources, targets, strict=False):
+        if a.kind != b.kind or a.arrays.keys() != b.arrays.keys():
+            raise ValueError(
+                f"target must have the source's layers, got {b.kind} ({', '.join(b.arrays)}) at "
+                f"{b.name!r} for {a.kind} ({', '.join(a.arrays)}) at {a.name!r}"
+            )
+        for key, array in a.arrays.items():
+            if array.shape != b.arrays[key].shape:
+                raise ValueError(
+                    f"target must have the source's shapes, got {b.arrays[key].shape} at "
+                    f"'{b.name}.{key}' for {array.shape} at '{a.name}.{key}'"
+                )
+            if not np.can_cast(array.dtype, b.arrays[key].dtype, "safe"):
+                raise ValueError(
+                    f"target must hold the source's values exactly, got {b.arrays[key].dtype} at "
+                    f"'{b.name}.{key}' for {array.dtype}"
+                )
+    if len(sources) != len(targets):
+        longer = sources if len(sources) > len(targets) else targets
+        extra = longer[min(len(sources), len(targets))]
+        side = "source" if longer is sources else "target"
+        raise ValueError(
+            f"target must have the source's {len(sources)} layers with weights, got "
+            f"{len(targets)}; {extra.name!r} stands in the {side} alone"
+        )
+    copies = [{key: array.copy() for key, array in leaf.arrays.items()} for leaf in sources]
+    for arrays, leaf in zip(copies, targets, strict=True):
+        for key, array in arrays.items():
+            leaf.assign(key, array)
+
+
+#: How :func:`initialise` starts the residual branches.
+SCHEMES = ("he", "zero_gamma", "scaled", "fixup")
+
+
+def initialise(model: Any, seed: int, scheme: str = "he") -> None:
+    """Draw fresh weights: He normal (fan-out) convolutions, unit norms, LeCun normal dense.
+
+    Each layer's numbers depend on the seed and on the layer's name alone. The same seed therefore
+    starts PyTorch and TensorFlow alike, and a network and its plain control with the same branches.
+    A layer with ``own_parameters``, such as a merge, keeps the values that its design prescribes.
+
+    Parameters
+    ----------
+    model: a network of either framework or of the reference; it is changed in place.
+    seed: an integer of at least 0.
+    scheme: how the L residual branches start.
+        ``"he"``: as every other layer (He et al. 2015, arXiv 1502.01852, eq. 14).
+        ``"zero_gamma"``: the last norm of each branch has weight 0, so that each block starts as
+        its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
+        ``"scaled"``: the last layer of each branch is divided by sqrt(L), which keeps the variance
+        of the sum bounded; of a norm that is its weight.
+        ``"fixup"``: the last layer of each branch and the classifier start at zero, the other m - 1
+        are scaled by L^(-1 / (2 m - 2)) (Zhang et al. 2019, arXiv 1901.09321, section 3).
+
+    Raises
+    ------
+    ValueError: a negative seed, an unknown scheme, a model without residual branches, branches that
+        do not suit the scheme, or a layer of unknown kind; nothing is changed then.
+    """
+    seed = _checks.positive_int("seed", seed, minimum=0)
+    _checks.option("scheme", scheme, SCHEMES)
+    found = list(leaves(model))
+    factors = {} if scheme == "he" else _factors(found, scheme)
+    for leaf in found:
+        if leaf.kind == "own":
+            continue
+        for key, array in leaf.arrays.items():
+            values = _start(leaf, key, array, seed)
+            if key == "weight":
+                values = values * factors.get(leaf.name, 1.0)
+            leaf.assign(key, values.astype(array.dtype))
+
+
+def _start(leaf: Leaf, key: str, array: np.ndarray, seed: int) -> np.ndarray:
+    """Return the first values of one array."""
+    if key == "bias" and leaf.kind == "lstm":  # an open forget gate, Gers et al. 2000
+        return np.repeat([0.0, 1.0, 0.0, 0.0], len(array) // 4)
+    if leaf.kind in ("norm", "layer_norm") or not key.startswith("weight"):
+        return np.full(array.shape, float(key in ("weight", "running_var")))
+    suffix = "" if key == "weight" else f".{key}"
+    rng = np.random.default_rng([seed, zlib.crc32(f"{leaf.name}{suffix}".encode())])
+    # conv (O, I, k, k): fan-out k k O, and ReLU halves the variance. The others: fan-in.
+    variance = 2 / array[:, 0].size if leaf.kind == "conv" else 1 / array.shape[1]
+    return rng.normal(0.0, np.sqrt(variance), array.shape)
+
+
+def _factors(found: list[Leaf], scheme: str) -> dict[str, float]:
+    """Return by what each layer's weight is multiplied."""
+    branches: dict[str, list[Leaf]] = {}
+    for leaf in found:
+        prefix, inside, rest = leaf.name.rpartition("branch.")
+        if inside and ".shortcut." not in f".{rest}" and leaf.kind != "own":
+            branches.setdefault(prefix, []).append(leaf)
+    if not branches:
+        raise ValueError(f"model must have residual branches for scheme {scheme!r}, got none")
+    factors = {}
+    for prefix, inside_branch in branches.items():
+        last, count = inside_branch[-1], len(inside_branch)
+        norms = any(leaf.kind == "norm" for leaf in inside_branch)
+        if scheme == "zero_gamma" and last.kind != "norm":
+            raise ValueError(f"scheme 'zero_gamma' needs a last norm, got none in '{prefix}branch'")
+        if scheme == "fixup" and (norms or count < 2):
+            raise ValueError(
+                "scheme 'fixup' needs branches of two layers or more and no norm, got "
+                f"{[leaf.kind for leaf in inside_branch]} in '{prefix}branch'"
+            )
+        if scheme == "scaled":
+            factors[last.name] = len(branches) ** -0.5
+        else:
+            factors[last.name] = 0.0
+        if scheme == "fixup":
+            others = len(branches) ** (-1 / (2 * count - 2))
+            factors.update({leaf.name: others for leaf in inside_branch[:-1]})
+    if scheme == "fixup" and found[-1].kind == "dense":
+        factors[found[-1].name] = 0.0
+    return factors
+
+
+def rescale(model: Any, factor: float, endings: tuple[str, ...]) -> None:
+    """Multiply the weights of all layers whose name ends in one of ``endings``."""
+    for leaf in list(leaves(model)):
+        if leaf.name.endswith(endings):
+            leaf.assign("weight", (leaf.arrays["weight"] * factor).astype(np.float32))
