@@ -73,7 +73,7 @@ def _torch_leaves(model: Any, torch: Any) -> Iterator[Leaf]:
         kind = next((kind for cls, kind in kinds.items() if isinstance(module, cls)), None)
         if kind is None and set(getattr(module, "own_parameters", ())) == set(tensors):
             kind = "own"
-        if kind is None:
+        if kind is None or (kind == "lstm" and not hasattr(module, "single_bias")):
             raise ValueError(_unknown(name, module))
         if kind == "lstm":  # two biases that add; the companion's LSTM keeps the second at zero
             keep = {"weight_ih_l0": "weight_ih", "weight_hh_l0": "weight_hh", "bias_ih_l0": "bias"}
