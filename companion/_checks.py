@@ -175,3 +175,17 @@ def groups(value: Any, in_channels: int, out_channels: int) -> int:
             f"got {value!r}"
         )
     return count
+
+
+def odd_depth(value: Any) -> int:
+    """Return a depth of 2n+1: a stem and n blocks of two layers."""
+    depth = positive_int("depth", value, minimum=3)
+    if depth % 2 == 0:
+        raise ValueError(f"depth must be 2n+1 (3, 5, 7, ...), got {depth}")
+    return depth
+
+
+def divisible(name: str, sides: Sequence[Any], factor: int) -> None:
+    """Raise unless ``factor`` divides every known side."""
+    if any(isinstance(side, int) and side % factor for side in sides):
+        raise ValueError(f"the sides of {name} must be multiples of {factor}, got {tuple(sides)}")

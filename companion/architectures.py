@@ -50,6 +50,11 @@ class Architecture:
         """Whether norm and ReLU come before each convolution, and so once more at the end."""
         return self.block.startswith("pre_activation")
 
+    @property
+    def normalised(self) -> bool:
+        """Whether there are batch norms at all."""
+        return self.block != "fixup"
+
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Architecture:
         """Return the table that :meth:`as_dict` wrote."""
@@ -115,6 +120,17 @@ def cifar_preact_resnet(depth: int, width: int = 16) -> Architecture:
     """
     table = cifar_resnet(depth, width)
     return replace(table, name=f"cifar_preact_resnet{depth}", block="pre_activation")
+
+
+def fixup_resnet(depth: int, width: int = 16) -> Architecture:
+    """Return the small-image network without norms (Zhang et al. 2019, 1901.09321): 6n+2 layers.
+
+    Raises
+    ------
+    ValueError: a depth that is not 6n+2 with n >= 1, or a width below 1.
+    """
+    table = cifar_resnet(depth, width)
+    return replace(table, name=f"fixup_resnet{depth}", block="fixup")
 
 
 def wide_resnet(depth: int, k: int) -> Architecture:

@@ -92,6 +92,16 @@ class Dense(nn.Linear):
         nn.init.zeros_(self.bias)
 
 
+class HiddenDense(Dense):
+    """A dense layer that a ReLU precedes: He normal weights, variance 2 / in_features."""
+
+    gain = 2.0
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=math.sqrt(2 / self.in_features))
+        nn.init.zeros_(self.bias)
+
+
 class GlobalAveragePool(nn.Module):
     """Mean over all pixels: (N, C, H, W) to (N, C)."""
 

@@ -20,6 +20,7 @@ from companion.torch.blocks import (
 )
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
 from companion.torch.variants import (
+    FixupBlock,
     PreActivationBlock,
     PreActivationBottleneckBlock,
     SEBottleneckBlock,
@@ -35,6 +36,7 @@ BLOCKS: dict[str, Any] = {
     "resnext": ResNeXtBlock,
     "se": SEBottleneckBlock,
     "separable": SeparableBlock,
+    "fixup": FixupBlock,
     "pre_activation": PreActivationBlock,
     "pre_activation_bottleneck": PreActivationBottleneckBlock,
 }
@@ -74,7 +76,9 @@ class ResNet(nn.Module):
         stem = OrderedDict[str, nn.Module](
             conv=Conv2d(in_channels, channels, architecture.stem_kernel, architecture.stem_stride)
         )
-        if not architecture.pre_activation:
+        if not architecture.normalised:
+            stem["relu"] = nn.ReLU()
+        elif not architecture.pre_activation:
             stem["norm"], stem["relu"] = BatchNorm2d(channels), nn.ReLU()
         if architecture.stem_pool:
             stem["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
@@ -102,7 +106,7 @@ class ResNet(nn.Module):
         self.head = nn.Sequential(head)
         if seed is None:
             seed = int(torch.randint(2**31, ()))
-        weights.initialise(self, seed)
+        weights.initialise(self, seed, "he" if architecture.normalised else "fixup")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(x)))
@@ -235,6 +239,23 @@ def cifar_preact_resnet(
     Arguments and errors are those of :func:`cifar_resnet`.
     """
     table = architectures.cifar_preact_resnet(depth, width)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+
+
+def fixup_resnet(
+    depth: int,
+    width: int = 16,
+    shortcut: str = "A",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return the small-image network without norms, started by Fixup (arXiv 1901.09321).
+
+    Arguments and errors are those of :func:`cifar_resnet`.
+    """
+    table = architectures.fixup_resnet(depth, width)
     return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
 
 

@@ -7,6 +7,7 @@ its shortcut mixes the streams, its branch reads one vector from them and writes
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -198,7 +199,8 @@ class DepthAttention(Residual):
     """
 
     def __init__(self, branch: nn.Module, channels: int) -> None:
-        super().__init__(nn.Sequential(AttendOverDepth(channels), branch), merge=Append())
+        reading = OrderedDict(attend=AttendOverDepth(channels), inner=branch)
+        super().__init__(nn.Sequential(reading), merge=Append())
 
 
 def sinkhorn(logits: Tensor, iterations: int = 20) -> Tensor:

@@ -206,7 +206,7 @@ def transformer(
 
 
 def _merged(function: nn.Module, channels: int, merge: str, index: int, total: int) -> Residual:
-    """Return a pre-normalised branch, joined by ``merge``; it is sublayer ``index`` of ``total``."""
+    """Return a pre-normalised branch joined by ``merge``, sublayer ``index`` of ``total``."""
     branch = nn.Sequential(OrderedDict(norm=LayerNorm(channels), function=function))
     if merge == "hyper":
         return HyperConnection(branch, channels, index=index)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.torch.blocks import BottleneckBlock
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense
-from companion.torch.merges import Concatenate
+from companion.torch.merges import Concatenate, ScaledAdd
 from companion.torch.residual import Residual
 from companion.torch.shortcuts import shortcut as make_shortcut
 
@@ -195,3 +195,48 @@ class DenseLayer(Residual):
             )
         )
         super().__init__(branch, merge=Concatenate())
+
+
+class Bias(nn.Module):
+    """x plus one learned number, from zero (Fixup, arXiv 1901.09321, section 3, rule 3)."""
+
+    own_parameters = ("bias",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+class FixupBlock(Residual):
+    """A basic block without norms: scalar biases, one scalar multiplier (arXiv 1901.09321, fig. 1).
+
+    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). The name is
+    honest only with ``weights.initialise(model, seed, "fixup")``, which :func:`fixup_resnet` calls.
+    Arguments and errors are those of :class:`PreActivationBlock`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        shortcut: str = "A",
+        residual: bool = True,
+    ) -> None:
+        branch = nn.Sequential(
+            OrderedDict(
+                bias1=Bias(),
+                conv1=Conv2d(in_channels, out_channels, kernel_size=3, stride=stride),
+                bias2=Bias(),
+                relu1=nn.ReLU(),
+                bias3=Bias(),
+                conv2=Conv2d(out_channels, out_channels, kernel_size=3),
+            )
+        )
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
+        residual = _checks.boolean("residual", residual)
+        after = nn.Sequential(OrderedDict(bias=Bias(), relu=nn.ReLU()))
+        super().__init__(branch, carry if residual else None, ScaledAdd(1.0), after)

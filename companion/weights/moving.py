@@ -116,9 +116,11 @@ def _start(leaf: Leaf, key: str, array: np.ndarray, seed: int) -> np.ndarray:
     if leaf.kind in ("norm", "layer_norm") or not key.startswith("weight"):
         return np.full(array.shape, float(key in ("weight", "running_var")))
     suffix = "" if key == "weight" else f".{key}"
-    rng = np.random.default_rng([seed, zlib.crc32(f"{leaf.name}{suffix}".encode())])
+    # However a branch is wrapped, it starts with the same numbers: merges are compared alike.
+    name = leaf.name.replace("branch.inner.", "branch.")
+    rng = np.random.default_rng([seed, zlib.crc32(f"{name}{suffix}".encode())])
     # conv (O, I, k, k): fan-out k k O, and ReLU halves the variance. The others: fan-in.
-    variance = 2 / array[:, 0].size if leaf.kind == "conv" else 1 / array.shape[1]
+    variance = 2 / array[:, 0].size if leaf.kind == "conv" else leaf.gain / array.shape[1]
     return rng.normal(0.0, np.sqrt(variance), array.shape)
 
 

@@ -1,0 +1,222 @@
+"""Reversible blocks: the input is computed back from the output, so nothing has to be stored."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from companion import _checks, weights
+from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+from companion.torch.residual import Residual
+from companion.torch.shortcuts import Identity, ZeroPad
+
+
+class SecondHalf(nn.Module):
+    """The second half of the channels: (N, 2 C, H, W) to (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.chunk(2, dim=1)[1]
+
+
+class EachHalf(nn.Module):
+    """Apply a shortcut to both halves of the channels."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.inner(half) for half in x.chunk(2, dim=1)], dim=1)
+
+
+class CoupledAdd(nn.Module):
+    """(x1, x2) and F(x2) to (x2, x1 + F(x2)): x2 is kept, so x1 can be computed back.
+
+    Gomez et al. 2017, arXiv 1707.04585, eq. 6; the halves change places, so that the next block
+    adds to the other one.
+
+    Raises
+    ------
+    ValueError: the branch has not half the channels of the shortcut.
+    """
+
+    def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
+        first, second = shortcut.chunk(2, dim=1)
+        _checks.same_shape(first.shape, branch.shape)
+        return torch.cat([second, first + branch], dim=1)
+
+
+class CoupledBlock(Residual):
+    """Half of a reversible unit: a pre-activation branch on one half, added to the other.
+
+    (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). Two of them in
+    a row are eq. 6 of arXiv 1707.04585.
+
+    Parameters
+    ----------
+    in_channels, out_channels: of both halves together, even. Where they or the stride change, the
+        halves are zero-padded (option A) and the block cannot be reversed.
+    stride: default 1.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        half_in = _checks.multiple_of("in_channels", in_channels, 2) // 2
+        half_out = _checks.multiple_of("out_channels", out_channels, 2) // 2
+        function = nn.Sequential(
+            OrderedDict(
+                norm1=BatchNorm2d(half_in),
+                relu1=nn.ReLU(),
+                conv1=Conv2d(half_in, half_out, kernel_size=3, stride=stride),
+                norm2=BatchNorm2d(half_out),
+                relu2=nn.ReLU(),
+                conv2=Conv2d(half_out, half_out, kernel_size=3),
+            )
+        )
+        self_inverse = in_channels == out_channels and stride == 1
+        shortcut: nn.Module = (
+            Identity() if self_inverse else EachHalf(ZeroPad(half_in, half_out, stride))
+        )
+        branch = nn.Sequential(OrderedDict(half=SecondHalf(), function=function))
+        super().__init__(branch, shortcut, CoupledAdd())
+        self.reversible = self_inverse
+
+    @torch.no_grad()
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return the x of which y is the output, to rounding: x1 = y2 - F(y1).
+
+        Raises
+        ------
+        ValueError: a block that changes channels or stride.
+        """
+        if not self.reversible:
+            raise ValueError("a block that changes channels or stride cannot be inverted")
+        second, summed = y.chunk(2, dim=1)
+        return torch.cat([summed - self.branch.function(second), second], dim=1)
+
+    def step_back(self, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Return input, its gradient, and the parameters' gradients, from the output alone."""
+        second, summed = y.chunk(2, dim=1)
+        d_second, d_summed = dy.chunk(2, dim=1)
+        with torch.enable_grad():
+            second = second.detach().requires_grad_()
+            f = self.branch.function(second)
+        d_branch, *d_parameters = torch.autograd.grad(f, [second, *self.parameters()], d_summed)
+        x = torch.cat([summed - f.detach(), second.detach()], dim=1)
+        return x, torch.cat([d_summed, d_second + d_branch], dim=1), tuple(d_parameters)
+
+
+class ReversibleSequential(nn.Sequential):
+    """A stack of :class:`CoupledBlock` that keeps only its output for the backward pass.
+
+    Parameters
+    ----------
+    blocks: reversible ones. recompute: ``False`` keeps every activation, as any other stack does:
+        the same numbers for more memory and less time.
+
+    Raises
+    ------
+    ValueError: a block that cannot be reversed.
+    """
+
+    def __init__(self, *blocks: CoupledBlock, recompute: bool = True) -> None:
+        if not all(block.reversible for block in blocks):
+            raise ValueError("blocks must be reversible, got one that changes channels or stride")
+        super().__init__(*blocks)
+        self.recompute = _checks.boolean("recompute", recompute)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return _Recompute.apply(x, self, *self.parameters())
+        return super().forward(x)
+
+
+class _Recompute(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, stack: ReversibleSequential, *parameters: Tensor) -> Tensor:
+        y = nn.Sequential.forward(stack, x)
+        ctx.stack = stack
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+        (y,) = ctx.saved_tensors
+        gradients: list[Tensor] = []
+        with _statistics_kept(ctx.stack):
+            for block in reversed(ctx.stack):
+                y, dy, own = block.step_back(y, dy)
+                gradients = [*own, *gradients]
+        return dy, None, *gradients
+
+
+@contextmanager
+def _statistics_kept(stack: nn.Module) -> Iterator[None]:
+    """Run batch norms again without counting the batch twice in their running statistics."""
+    norms = [m for m in stack.modules() if isinstance(m, BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def revnet_cifar(
+    depth: int = 38,
+    width: int = 32,
+    recompute: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> nn.Sequential:
+    """Return a RevNet for small images (Gomez et al. 2017, arXiv 1707.04585, table 1).
+
+    (N, in_channels, H, W) to logits (N, num_classes). A unit has two branches of two convolutions.
+    Without its shortcuts a reversible network has no meaning, so there is no ``residual`` argument;
+    :func:`cifar_preact_resnet` is the network to compare with.
+
+    Parameters
+    ----------
+    depth: 12n+2: 14, 26, 38, ..., 110.
+    width: channels of the first stage, both halves together, default 32, then twice and four times
+        as many.
+    recompute: whether to compute activations back rather than to keep them, default True.
+    in_channels, num_classes: of images and of labels.
+    seed: of the initial weights, the same in both frameworks; ``None`` draws one.
+
+    Raises
+    ------
+    ValueError: a depth that is not 12n+2, or any argument out of its range.
+    """
+    depth = _checks.positive_int("depth", depth, minimum=14)
+    if depth % 12 != 2:
+        raise ValueError(f"depth must be 12n+2 (14, 26, 38, ...), got {depth}")
+    width = _checks.multiple_of("width", width, 2)
+    _checks.boolean("recompute", recompute)
+    _checks.positive_int("num_classes", num_classes)
+    seed = _checks.seed(seed)
+    parts = OrderedDict[str, nn.Module](stem=Conv2d(in_channels, width))
+    channels = width
+    for i in range(3):
+        halves = 2 * ((depth - 2) // 12)
+        if i > 0:
+            parts[f"widen{i}"] = CoupledBlock(channels, 2 * channels, stride=2)
+            channels, halves = 2 * channels, halves - 1
+        blocks = [CoupledBlock(channels, channels) for _ in range(halves)]
+        parts[f"stage{i}"] = ReversibleSequential(*blocks, recompute=recompute)
+    parts["norm"], parts["relu"] = BatchNorm2d(channels), nn.ReLU()
+    parts["pool"], parts["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
+    model = nn.Sequential(parts)
+    weights.initialise(model, int(torch.randint(2**31, ())) if seed is None else seed)
+    return model
