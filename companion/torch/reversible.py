@@ -85,7 +85,7 @@ class CoupledBlock(Residual):
         shortcut: nn.Module = (
             Identity() if self_inverse else EachHalf(ZeroPad(half_in, half_out, stride))
         )
-        branch = nn.Sequential(OrderedDict(half=SecondHalf(), function=function))
+        branch = nn.Sequential(OrderedDict(pick=SecondHalf(), function=function))
         super().__init__(branch, shortcut, CoupledAdd())
         self.reversible = self_inverse
 

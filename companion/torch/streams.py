@@ -39,7 +39,7 @@ class Collapse(nn.Module):
 
 
 class StreamWeights(nn.Module):
-    """Weights that the streams themselves set: static + scale * tanh(norm(x) W), shape (N, T, n, k).
+    """Weights that the streams set: static + scale * tanh(norm(x) W), shape (N, T, n, k).
 
     Zhu et al. 2025, arXiv 2409.19606, eq. 10 to 13. W starts at zero, so the weights are static at
     first.
@@ -144,8 +144,8 @@ class ManifoldHyperConnection(Residual):
 
     Rows and columns of non-negative numbers that sum to one mix streams without amplifying them,
     however many layers follow one another. Reading weights are sigmoid, writing weights 2 sigmoid,
-    the mixing matrix is :func:`sinkhorn` of its logits (section 4.2). It starts with reading weights
-    1 / n, writing weights 1 and a mixing matrix near the identity, so equal streams become
+    the mixing matrix is :func:`sinkhorn` of its logits (section 4.2). It starts with weights 1 / n
+    for reading and 1 for writing, and a mixing matrix near the identity, so equal streams become
     x + branch(x), as with plain addition. Arguments and errors are those of
     :class:`HyperConnection`, without ``index``; ``streams`` is at least 2.
     """
