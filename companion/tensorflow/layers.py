@@ -118,13 +118,15 @@ class Dense(keras.layers.Dense):
     nothing needs He's factor of two.
     """
 
+    gain = 1.0
+
     def __init__(self, in_features: int, out_features: int, **keras_options: Any) -> None:
         self.in_features = _checks.positive_int("in_features", in_features)
         self.out_features = _checks.positive_int("out_features", out_features)
         super().__init__(
             out_features,
             kernel_initializer=keras.initializers.VarianceScaling(
-                1.0, "fan_in", "untruncated_normal"
+                self.gain, "fan_in", "untruncated_normal"
             ),
             **keras_options,
         )
@@ -133,6 +135,13 @@ class Dense(keras.layers.Dense):
     def get_config(self) -> dict[str, Any]:
         sizes = {"in_features": self.in_features, "out_features": self.out_features}
         return {**keras.layers.Layer.get_config(self), **sizes}
+
+
+@keras.saving.register_keras_serializable("companion")
+class HiddenDense(Dense):
+    """A dense layer that a ReLU precedes: He normal weights, variance 2 / in_features."""
+
+    gain = 2.0
 
 
 @keras.saving.register_keras_serializable("companion")

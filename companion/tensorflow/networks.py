@@ -18,6 +18,7 @@ from companion.tensorflow.blocks import (
 )
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, MaxPool2d
 from companion.tensorflow.variants import (
+    FixupBlock,
     PreActivationBlock,
     PreActivationBottleneckBlock,
     SEBottleneckBlock,
@@ -33,6 +34,7 @@ BLOCKS: dict[str, Any] = {
     "resnext": ResNeXtBlock,
     "se": SEBottleneckBlock,
     "separable": SeparableBlock,
+    "fixup": FixupBlock,
     "pre_activation": PreActivationBlock,
     "pre_activation_bottleneck": PreActivationBottleneckBlock,
 }
@@ -78,7 +80,9 @@ class ResNet(keras.Sequential):
                 name="conv",
             )
         ]
-        if not architecture.pre_activation:
+        if not architecture.normalised:
+            stem.append(keras.layers.ReLU(name="relu"))
+        elif not architecture.pre_activation:
             stem += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
         if architecture.stem_pool:
             stem.append(MaxPool2d(name="pool"))
@@ -120,7 +124,7 @@ class ResNet(keras.Sequential):
         }
         if seed is None:
             seed = int(keras.random.randint((), 0, 2**31 - 1))
-        weights.initialise(self, seed)
+        weights.initialise(self, seed, "he" if architecture.normalised else "fixup")
 
     def get_config(self) -> dict[str, Any]:
         return {**self.arguments, "architecture": self.arguments["architecture"].as_dict()}
@@ -257,6 +261,23 @@ def cifar_preact_resnet(
     Arguments and errors are those of :func:`cifar_resnet`.
     """
     table = architectures.cifar_preact_resnet(depth, width)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+
+
+def fixup_resnet(
+    depth: int,
+    width: int = 16,
+    shortcut: str = "A",
+    residual: bool = True,
+    in_channels: int = 3,
+    num_classes: int = 10,
+    seed: int | None = None,
+) -> ResNet:
+    """Return the small-image network without norms, started by Fixup (arXiv 1901.09321).
+
+    Arguments and errors are those of :func:`cifar_resnet`.
+    """
+    table = architectures.fixup_resnet(depth, width)
     return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
 
 

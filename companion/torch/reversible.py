@@ -162,14 +162,13 @@ class _Recompute(torch.autograd.Function):
 def _statistics_kept(stack: nn.Module) -> Iterator[None]:
     """Run batch norms again without counting the batch twice in their running statistics."""
     norms = [m for m in stack.modules() if isinstance(m, BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def revnet_cifar(

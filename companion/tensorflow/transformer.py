@@ -1,0 +1,257 @@
+"""The Transformer block, where normalisation may stand, and how its streams join."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import KerasTensor as Tensor
+
+from companion import _checks, architectures
+from companion.tensorflow.built import Built
+from companion.tensorflow.layers import Dense
+from companion.tensorflow.merges import Add, Highway, LayerScale, ScaledAdd, StochasticDepth
+from companion.tensorflow.residual import Residual
+from companion.tensorflow.sequences import Attention, Embedding, LayerNorm, Positions
+from companion.tensorflow.streams import (
+    AttendOverDepth,
+    Collapse,
+    DepthAttention,
+    Expand,
+    HyperConnection,
+    ManifoldHyperConnection,
+)
+from companion.weights.moving import rescale
+
+#: Where the layer norms of a Transformer stand.
+NORMS = ("pre", "post", "sandwich", "deepnorm", "none")
+#: How the branches of a Transformer join its stream, or streams.
+MERGES = (
+    "add",
+    "rezero",
+    "layer_scale",
+    "highway",
+    "stochastic_depth",
+    "hyper",
+    "manifold",
+    "depth_attention",
+)
+
+
+@keras.saving.register_keras_serializable("companion")
+class Scale(keras.layers.Layer):
+    """x times a constant: the shortcut of DeepNorm."""
+
+    def __init__(self, factor: float, **keras_options: Any) -> None:
+        self.factor = _checks.finite_number("factor", factor)
+        super().__init__(**keras_options)
+
+    def call(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+
+def sublayer(
+    branch: keras.layers.Layer,
+    channels: int,
+    norm: str = "pre",
+    depth: int = 1,
+    residual: bool = True,
+) -> Residual:
+    """Return a residual connection around attention or MLP, normalised where ``norm`` says.
+
+    Parameters
+    ----------
+    branch: F, maps (N, T, channels) to the same shape.
+    norm: ``"pre"``: x + F(LN x) (Xiong et al. 2020, arXiv 2002.04745);
+        ``"post"``: LN(x + F(x)) (Vaswani et al. 2017, arXiv 1706.03762);
+        ``"sandwich"``: x + LN(F(LN x)) (arXiv 2105.13290; peri-LN, arXiv 2502.02732);
+        ``"deepnorm"``: LN(a x + F(x)), a = (2 depth)^(1/4) (Wang et al. 2022, arXiv 2203.00555);
+        ``"none"``: x + F(x).
+    depth: blocks of the whole network, for DeepNorm's a.
+    residual: ``False`` leaves the shortcut out, and nothing else.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+    _checks.option("norm", norm, NORMS)
+    residual = _checks.boolean("residual", residual)
+    branch.name = "function"
+    inside = [branch]
+    if norm in ("pre", "sandwich"):
+        inside.insert(0, LayerNorm(channels, name="norm"))
+    if norm == "sandwich":
+        inside.append(LayerNorm(channels, name="norm_out"))
+    shortcut: Any = "identity" if residual else None
+    if residual and norm == "deepnorm":
+        shortcut = Scale((2 * _checks.positive_int("depth", depth)) ** 0.25)
+    after = LayerNorm(channels) if norm in ("post", "deepnorm") else None
+    return Residual(keras.Sequential(inside), shortcut, activation=after)
+
+
+@keras.saving.register_keras_serializable("companion")
+class TransformerBlock(keras.layers.Layer):
+    """Attention, then an MLP, each in a residual connection: (N, T, channels) to the same shape.
+
+    Parameters
+    ----------
+    channels: of the stream; ``heads`` must divide them.
+    heads: of the attention, default 4.
+    norm: where the layer norms stand, see :func:`sublayer`; default ``"pre"``.
+    causal: whether a token sees only itself and earlier ones, default False.
+    depth: blocks of the whole network, for DeepNorm; default 1.
+    residual: ``False`` gives the control without shortcuts.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 4,
+        norm: str = "pre",
+        causal: bool = False,
+        depth: int = 1,
+        residual: bool = True,
+        **keras_options: Any,
+    ) -> None:
+        attention = Attention(channels, heads, causal)
+        super().__init__(**keras_options)
+        self.attention = sublayer(attention, channels, norm, depth, residual)
+        self.mlp = sublayer(feed_forward(channels), channels, norm, depth, residual)
+        self.attention.name, self.mlp.name = "attention", "mlp"
+        self.arguments = {
+            "channels": channels,
+            "heads": heads,
+            "norm": norm,
+            "causal": causal,
+            "depth": depth,
+            "residual": residual,
+        }
+
+    def build(self, shape: tuple) -> None:
+        self.attention.build(shape)
+        self.mlp.build(shape)
+        self.built = True
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        return self.mlp(self.attention(x, training=training), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.arguments}
+
+
+def feed_forward(channels: int) -> keras.Sequential:
+    """Return Dense to four times the channels, GELU, Dense back."""
+    return keras.Sequential(
+        [
+            Dense(channels, 4 * channels, name="dense1"),
+            keras.layers.Activation("gelu", name="gelu"),
+            Dense(4 * channels, channels, name="dense2"),
+        ]
+    )
+
+
+def transformer(
+    vocabulary: int,
+    depth: int,
+    channels: int = 64,
+    heads: int = 4,
+    norm: str = "pre",
+    merge: str = "add",
+    causal: bool = True,
+    residual: bool = True,
+    seed: int | None = None,
+) -> keras.Sequential:
+    """Return a Transformer: tokens (N, T) to logits of the next token (N, T, vocabulary).
+
+    Parameters
+    ----------
+    vocabulary: number of tokens.
+    depth: blocks; each has attention and an MLP.
+    channels, heads, norm, causal, residual: see :class:`TransformerBlock`; causal is True here.
+    merge: how branches join: ``"add"`` (default), ``"rezero"``, ``"layer_scale"``, ``"highway"``,
+        ``"stochastic_depth"`` (linear decay to 0.5), ``"hyper"`` and ``"manifold"`` (4 streams),
+        ``"depth_attention"``. All but ``"add"`` have their branches normalised as ``norm="pre"``.
+    seed: of the initial weights, the same in both frameworks; ``None`` draws one.
+
+    Raises
+    ------
+    ValueError: any argument out of its range; another merge than ``"add"`` with another norm than
+        ``"pre"``, or without residual connections.
+    """
+    _checks.positive_int("vocabulary", vocabulary)
+    depth = _checks.positive_int("depth", depth)
+    _checks.option("norm", norm, NORMS)
+    _checks.option("merge", merge, MERGES)
+    residual = _checks.boolean("residual", residual)
+    seed = _checks.seed(seed)
+    if merge != "add" and (norm != "pre" or not residual):
+        raise ValueError(
+            f"merge must be 'add' unless norm is 'pre' and residual is True, got {merge!r}"
+        )
+    blocks = []
+    for i in range(depth):
+        if merge == "add":
+            block = TransformerBlock(channels, heads, norm, causal, depth, residual, name=str(i))
+        else:
+            attention = Attention(channels, heads, causal)
+            sublayers = [
+                _merged(attention, channels, merge, 2 * i, 2 * depth),
+                _merged(feed_forward(channels), channels, merge, 2 * i + 1, 2 * depth),
+            ]
+            sublayers[0].name, sublayers[1].name = "attention", "mlp"
+            block = keras.Sequential(sublayers, name=str(i))
+        blocks.append(block)
+    parts = [
+        keras.Input((None,), dtype="int32"),
+        Embedding(vocabulary, channels, name="embedding"),
+        Positions(channels, name="positions"),
+    ]
+    if merge in ("hyper", "manifold", "depth_attention"):
+        parts.append(Expand(1 if merge == "depth_attention" else 4, name="expand"))
+    parts.append(keras.Sequential(blocks, name="blocks"))
+    if merge in ("hyper", "manifold"):
+        parts.append(Collapse(name="collapse"))
+    if merge == "depth_attention":
+        parts.append(AttendOverDepth(channels, name="collapse"))
+    parts += [LayerNorm(channels, name="norm"), Dense(channels, vocabulary, name="dense")]
+    arguments = {
+        "vocabulary": vocabulary,
+        "depth": depth,
+        "channels": channels,
+        "heads": heads,
+        "norm": norm,
+        "merge": merge,
+        "causal": causal,
+        "residual": residual,
+    }
+    model = Built(parts, "transformer", arguments, seed)
+    if norm == "deepnorm":  # arXiv 2203.00555, figure 2: b = (8 depth)^(-1/4)
+        rescale(model, (8 * depth) ** -0.25, (".value", ".out", ".dense1", ".dense2"))
+    return model
+
+
+def _merged(
+    function: keras.layers.Layer, channels: int, merge: str, index: int, total: int
+) -> Residual:
+    """Return a pre-normalised branch joined by ``merge``, sublayer ``index`` of ``total``."""
+    function.name = "function"
+    branch = keras.Sequential([LayerNorm(channels, name="norm"), function])
+    if merge == "hyper":
+        return HyperConnection(branch, channels, index=index)
+    if merge == "manifold":
+        return ManifoldHyperConnection(branch, channels)
+    if merge == "depth_attention":
+        return DepthAttention(branch, channels)
+    if merge == "stochastic_depth":
+        survival = architectures.linear_survival(total)[index]
+        return Residual(branch, merge=StochasticDepth(survival))
+    joined = {"rezero": ScaledAdd, "layer_scale": lambda: LayerScale(channels, 0.1)}
+    joined["highway"] = lambda: Highway(channels)
+    return Residual(branch, merge=joined.get(merge, Add)())
