@@ -12,8 +12,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow.built import Built
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
 from companion.tensorflow.shortcuts import Identity, ZeroPad
 

@@ -8,9 +8,9 @@ import keras
 from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
-from companion.tensorflow.built import Built
 from companion.tensorflow.layers import Dense
 from companion.tensorflow.merges import Add, Highway, LayerScale, ScaledAdd, StochasticDepth
+from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
 from companion.tensorflow.sequences import Attention, Embedding, LayerNorm, Positions
 from companion.tensorflow.streams import (

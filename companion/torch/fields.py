@@ -292,7 +292,7 @@ def dncnn(
     norm: bool = True,
     residual: bool = True,
     seed: int | None = None,
-) -> Residual:
+) -> nn.Sequential:
     """Return DnCNN: a noisy image to a clean one, (N, in_channels, H, W) both.
 
     Zhang et al. 2017, arXiv 1608.03981, section III: the branch predicts the noise and the merge
@@ -321,9 +321,8 @@ def dncnn(
         branch[f"relu{i}"] = nn.ReLU()
     branch[f"conv{depth}"] = Conv2d(channels, in_channels)
     shortcut: Any = "identity" if _checks.boolean("residual", residual) else None
-    model = Residual(nn.Sequential(branch), shortcut, merge=Subtract())
-    weights.initialise(model, _drawn(seed))
-    return model
+    whole = Residual(nn.Sequential(branch), shortcut, merge=Subtract())
+    return _started(OrderedDict(whole=whole), seed)
 
 
 def densenet_cifar(
@@ -376,9 +375,5 @@ def densenet_cifar(
 def _started(parts: OrderedDict[str, Any], seed: int | None) -> nn.Sequential:
     """Return the parts in a row, with fresh weights."""
     model = nn.Sequential(parts)
-    weights.initialise(model, _drawn(seed))
+    weights.initialise(model, int(torch.randint(2**31, ())) if seed is None else seed)
     return model
-
-
-def _drawn(seed: int | None) -> int:
-    return int(torch.randint(2**31, ())) if seed is None else seed
