@@ -19,13 +19,11 @@ from companion.tensorflow.blocks import (
 from companion.tensorflow.fields import (
     MLPBlock,
     TemporalBlock,
-    densenet_cifar,
-    dncnn,
     residual_lstm,
     residual_mlp,
-    residual_unet,
     speech_resnet,
 )
+from companion.tensorflow.images import densenet_cifar, dncnn, residual_unet
 from companion.tensorflow.layers import (
     BatchNorm2d,
     Conv2d,

@@ -18,13 +18,11 @@ from companion.torch.blocks import (
 from companion.torch.fields import (
     MLPBlock,
     TemporalBlock,
-    densenet_cifar,
-    dncnn,
     residual_lstm,
     residual_mlp,
-    residual_unet,
     speech_resnet,
 )
+from companion.torch.images import densenet_cifar, dncnn, residual_unet
 from companion.torch.layers import (
     BatchNorm2d,
     Conv2d,
