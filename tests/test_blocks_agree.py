@@ -38,7 +38,14 @@ def well_conditioned(o):
 
 OPTIONS = st.fixed_dictionaries(
     {
-        "block": st.sampled_from(["BasicBlock", "BottleneckBlock"]),
+        "block": st.sampled_from(
+            [
+                "BasicBlock",
+                "BottleneckBlock",
+                "PreActivationBlock",
+                "PreActivationBottleneckBlock",
+            ]
+        ),
         "shortcut": st.sampled_from("ABC"),
         "in_channels": st.integers(1, 8),
         "out_channels": st.sampled_from([4, 8, 12]),

@@ -28,6 +28,34 @@ LAYERS = {
     "basic": (lambda: ref.BasicBlock(2, 4, 2), (3, 2, 5, 6)),
     "basic A": (lambda: ref.BasicBlock(2, 4, 2, shortcut="A"), (3, 2, 5, 6)),
     "bottleneck": (lambda: ref.BottleneckBlock(4, 8, 2), (3, 4, 5, 6)),
+    "pre-activation": (lambda: ref.PreActivationBlock(2, 4, 2), (3, 2, 5, 6)),
+    "pre-activation B": (lambda: ref.PreActivationBlock(2, 4, 2, "B"), (3, 2, 5, 6)),
+    "pre-activation bottleneck": (
+        lambda: ref.PreActivationBottleneckBlock(4, 8, 2),
+        (3, 4, 5, 6),
+    ),
+    **{
+        merge: (
+            lambda make=getattr(ref, merge), args=args: ref.Residual(
+                ref.Conv2d(3, 3), merge=make(*args)
+            ),
+            (2, 3, 4, 4),
+        )
+        for merge, args in {
+            "ScaledAdd": (0.3,),
+            "LayerScale": (3, 0.3),
+            "Highway": (3,),
+            "Subtract": (),
+            "Concatenate": (),
+        }.items()
+    },
+    "highway of vectors": (
+        lambda: ref.Residual(ref.Dense(4, 4), merge=ref.Highway(4)),
+        (5, 4),
+    ),
+    "hyper": (lambda: ref.HyperConnection(ref.ReLU(), 4, 3, 1), (2, 3, 3, 4)),
+    "manifold": (lambda: ref.ManifoldHyperConnection(ref.ReLU(), 4, 3), (2, 3, 3, 4)),
+    "depth attention": (lambda: ref.DepthAttention(ref.ReLU(), 4), (2, 3, 3, 4)),
 }
 
 
@@ -134,3 +162,48 @@ def test_cross_entropy_equals_pytorch():
 def test_bad_input_is_refused(call, named):
     with pytest.raises(ValueError, match=named):
         call()
+
+
+STREAMS = {
+    "HyperConnection": ((4, 3, 1), (2, 5, 3, 4)),
+    "ManifoldHyperConnection": ((4, 3), (2, 5, 3, 4)),
+    "DepthAttention": ((4,), (2, 5, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_streams_equal_pytorch(name):
+    args, shape = STREAMS[name]
+    here = getattr(cp, name)(torch.nn.ReLU(), *args).double()
+    there = getattr(ref, name)(ref.ReLU(), *args)
+    rng = np.random.default_rng(0)
+    for p in here.parameters():
+        p.data += torch.from_numpy(rng.normal(0, 0.5, p.shape))
+    weights.transfer(here, there)
+    x = torch.from_numpy(rng.normal(size=shape)).requires_grad_()
+    y = here(x)
+    dy = rng.normal(size=tuple(y.shape))
+    y.backward(torch.from_numpy(dy))
+    np.testing.assert_allclose(there.forward(x.detach().numpy()), y.detach().numpy(), atol=1e-10)
+    np.testing.assert_allclose(there.backward(dy), x.grad.numpy(), atol=1e-9)
+    layers = dict(there.named_layers())
+    for name, p in here.named_parameters():
+        leaf, key = name.rsplit(".", 1)
+        np.testing.assert_allclose(layers[leaf].grads[key], p.grad.numpy(), atol=1e-9)
+
+
+def test_stochastic_depth_drops_whole_branches():
+    merge = ref.StochasticDepth(0.7, np.random.default_rng(0))
+    zeros, ones = np.zeros((4000, 3)), np.ones((4000, 3))
+    out = merge.forward(zeros, ones)
+    assert set(np.unique(out)) == {0.0, 1.0} and (out == out[:, :1]).all()
+    assert abs(out[:, 0].mean() - 0.7) < 0.03
+    np.testing.assert_array_equal(merge.backward(ones)[1], out)
+    np.testing.assert_array_equal(merge.forward(zeros, ones, training=False), 0.7 * ones)
+    np.testing.assert_array_equal(ref.StochasticDepth(1).forward(ones, ones), 2 * ones)
+
+
+def test_merges_that_can_be_plain_addition_are():
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 8))
+    for merge in (ref.ScaledAdd(1), ref.LayerScale(8, 1), ref.Add()):
+        np.testing.assert_array_equal(merge.forward(a, b), a + b)

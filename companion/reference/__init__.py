@@ -5,7 +5,12 @@ Images are (N, C, H, W), convolution weights (out, in, k, k), dense weights (out
 respect to the output, fills ``grads`` and returns the gradient with respect to the input.
 """
 
-from companion.reference.blocks import BasicBlock, BottleneckBlock
+from companion.reference.blocks import (
+    BasicBlock,
+    BottleneckBlock,
+    PreActivationBlock,
+    PreActivationBottleneckBlock,
+)
 from companion.reference.layers import (
     BatchNorm2d,
     Conv2d,
@@ -18,23 +23,54 @@ from companion.reference.layers import (
     Sequential,
     softmax_cross_entropy,
 )
-from companion.reference.residual import Add, Projection, Residual, ZeroPad, shortcut
+from companion.reference.merges import (
+    Add,
+    Concatenate,
+    Highway,
+    LayerScale,
+    ScaledAdd,
+    StochasticDepth,
+    Subtract,
+)
+from companion.reference.residual import Projection, Residual, ZeroPad, shortcut
+from companion.reference.streams import (
+    Append,
+    AttendOverDepth,
+    DepthAttention,
+    HyperConnection,
+    ManifoldHyperConnection,
+    Sinkhorn,
+)
 
 __all__ = [
     "Add",
+    "Append",
+    "AttendOverDepth",
     "BasicBlock",
     "BatchNorm2d",
     "BottleneckBlock",
+    "Concatenate",
     "Conv2d",
     "Dense",
+    "DepthAttention",
     "GlobalAveragePool",
+    "Highway",
+    "HyperConnection",
     "Identity",
     "Layer",
+    "LayerScale",
+    "ManifoldHyperConnection",
     "MaxPool2d",
+    "PreActivationBlock",
+    "PreActivationBottleneckBlock",
     "Projection",
     "ReLU",
     "Residual",
+    "ScaledAdd",
     "Sequential",
+    "Sinkhorn",
+    "StochasticDepth",
+    "Subtract",
     "ZeroPad",
     "shortcut",
     "softmax_cross_entropy",

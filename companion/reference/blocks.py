@@ -63,3 +63,62 @@ class BottleneckBlock(Residual):
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
         super().__init__(branch, carry if residual else None, activation=ReLU())
+
+
+class PreActivationBlock(Residual):
+    """BN, ReLU, conv, twice; nothing after the sum (He et al. 2016, arXiv 1603.05027, fig. 4e).
+
+    Arguments, defaults and errors are those of :class:`companion.torch.PreActivationBlock`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        shortcut: str = "A",
+        residual: bool = True,
+    ) -> None:
+        branch = Sequential(
+            norm1=BatchNorm2d(in_channels),
+            relu1=ReLU(),
+            conv1=Conv2d(in_channels, out_channels, kernel_size=3, stride=stride),
+            norm2=BatchNorm2d(out_channels),
+            relu2=ReLU(),
+            conv2=Conv2d(out_channels, out_channels, kernel_size=3),
+        )
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
+        residual = _checks.boolean("residual", residual)
+        super().__init__(branch, carry if residual else None)
+
+
+class PreActivationBottleneckBlock(Residual):
+    """The bottleneck with BN and ReLU before each convolution (arXiv 1603.05027, section 4).
+
+    Arguments, defaults and errors are those of
+    :class:`companion.torch.PreActivationBottleneckBlock`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        shortcut: str = "A",
+        residual: bool = True,
+    ) -> None:
+        width = _checks.multiple_of("out_channels", out_channels, 4) // 4
+        branch = Sequential(
+            norm1=BatchNorm2d(in_channels),
+            relu1=ReLU(),
+            conv1=Conv2d(in_channels, width, kernel_size=1),
+            norm2=BatchNorm2d(width),
+            relu2=ReLU(),
+            conv2=Conv2d(width, width, kernel_size=3, stride=stride),
+            norm3=BatchNorm2d(width),
+            relu3=ReLU(),
+            conv3=Conv2d(width, out_channels, kernel_size=1),
+        )
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
+        residual = _checks.boolean("residual", residual)
+        super().__init__(branch, carry if residual else None)

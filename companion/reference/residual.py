@@ -8,6 +8,7 @@ import numpy as np
 
 from companion import _checks
 from companion.reference.layers import Array, BatchNorm2d, Conv2d, Identity, Layer, Sequential
+from companion.reference.merges import Add, Merge
 
 
 class ZeroPad(Layer):
@@ -47,8 +48,12 @@ class Projection(Sequential):
         )
 
 
-def shortcut(option: str, in_channels: int, out_channels: int, stride: int = 1) -> Layer:
+def shortcut(
+    option: str, in_channels: int, out_channels: int, stride: int = 1, norm: bool = True
+) -> Layer:
     """Return the shortcut that ``option`` "A", "B" or "C" prescribes for this change of shape.
+
+    ``norm=False`` leaves the batch norm of a projection out, as pre-activation does.
 
     Raises
     ------
@@ -58,27 +63,13 @@ def shortcut(option: str, in_channels: int, out_channels: int, stride: int = 1) 
     _checks.positive_int("in_channels", in_channels)
     _checks.positive_int("out_channels", out_channels)
     _checks.positive_int("stride", stride)
-    if option == "C":
-        return Projection(in_channels, out_channels, stride)
-    if in_channels == out_channels and stride == 1:
+    if option != "C" and in_channels == out_channels and stride == 1:
         return Identity()
-    return (ZeroPad if option == "A" else Projection)(in_channels, out_channels, stride)
-
-
-class Add:
-    """shortcut + branch, never broadcast; its gradient goes to both, unchanged.
-
-    Raises
-    ------
-    ValueError: the two shapes differ.
-    """
-
-    def forward(self, shortcut: Array, branch: Array) -> Array:
-        _checks.same_shape(shortcut.shape, branch.shape)
-        return shortcut + branch
-
-    def backward(self, dy: Array) -> tuple[Array, Array]:
-        return dy, dy
+    if option == "A":
+        return ZeroPad(in_channels, out_channels, stride)
+    if norm:
+        return Projection(in_channels, out_channels, stride)
+    return Conv2d(in_channels, out_channels, kernel_size=1, stride=stride)
 
 
 class Residual(Layer):
@@ -91,20 +82,25 @@ class Residual(Layer):
         self,
         branch: Layer,
         shortcut: Layer | Literal["identity"] | None = "identity",
-        merge: Add | None = None,
+        merge: Merge | None = None,
         activation: Layer | None = None,
     ) -> None:
         self.branch = branch
         self.shortcut = Identity() if isinstance(shortcut, str) else shortcut
         self.merge = Add() if merge is None else merge
         self.activation = Identity() if activation is None else activation
-        parts = {"branch": branch, "shortcut": self.shortcut, "activation": self.activation}
+        parts = {
+            "branch": branch,
+            "shortcut": self.shortcut,
+            "merge": self.merge,
+            "activation": self.activation,
+        }
         super().__init__(**{name: part for name, part in parts.items() if part is not None})
 
     def forward(self, x: Array, training: bool = True) -> Array:
         y = self.branch.forward(x, training)
         if self.shortcut is not None:
-            y = self.merge.forward(self.shortcut.forward(x, training), y)
+            y = self.merge.forward(self.shortcut.forward(x, training), y, training)
         return self.activation.forward(y, training)
 
     def backward(self, dy: Array) -> Array:

@@ -52,18 +52,18 @@ class MLPBlock(_Block):
         inside: list[keras.layers.Layer] = []
         for i in (1, 2):
             if norm != "none":
-                make = BatchNorm1d if norm == "batch" else LayerNorm
+                make: Any = BatchNorm1d if norm == "batch" else LayerNorm
                 inside.append(make(channels, name=f"norm{i}"))
             inside.append(keras.layers.ReLU(name=f"relu{i}"))
             inside.append(HiddenDense(channels, channels, name=f"dense{i}"))
-        joined = {
+        merges: dict[str, Any] = {
             "add": lambda: None,
             "rezero": ScaledAdd,
             "layer_scale": lambda: LayerScale(channels),
             "highway": lambda: Highway(channels),
-        }[merge]()
+        }
         arguments = {"channels": channels, "norm": norm, "merge": merge, "residual": residual}
-        super().__init__(inside, arguments, joined, activation=False, **keras_options)
+        super().__init__(inside, arguments, merges[merge](), activation=False, **keras_options)
 
 
 def residual_mlp(

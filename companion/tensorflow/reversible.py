@@ -32,6 +32,7 @@ class EachHalf(keras.layers.Layer):
     def __init__(self, inner: keras.layers.Layer, **keras_options: Any) -> None:
         super().__init__(**keras_options)
         self.inner = inner
+        self.built = True
 
     def call(self, x: Tensor) -> Tensor:
         return ops.concatenate([self.inner(half) for half in ops.split(x, 2, axis=-1)], axis=-1)

@@ -88,7 +88,8 @@ class BatchNorm1d(keras.layers.BatchNormalization):
         _checks.channels("x", x.shape[-1], self.channels)
         if training and None not in x.shape:
             _checks.several_values("x", math.prod(x.shape[:-1]))
-        return super().call(x, training=training, mask=mask)
+        flat = ops.reshape(x, (-1, self.channels))
+        return ops.reshape(super().call(flat, training=training), ops.shape(x))
 
     def get_config(self) -> dict[str, Any]:
         return _config(self, "channels")

@@ -9,7 +9,7 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.tensorflow.layers import Dense
-from companion.tensorflow.merges import Add, Highway, LayerScale, ScaledAdd, StochasticDepth
+from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
 from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
 from companion.tensorflow.sequences import Attention, Embedding, LayerNorm, Positions
@@ -252,6 +252,9 @@ def _merged(
     if merge == "stochastic_depth":
         survival = architectures.linear_survival(total)[index]
         return Residual(branch, merge=StochasticDepth(survival))
-    joined = {"rezero": ScaledAdd, "layer_scale": lambda: LayerScale(channels, 0.1)}
-    joined["highway"] = lambda: Highway(channels)
-    return Residual(branch, merge=joined.get(merge, Add)())
+    joined: dict[str, Any] = {
+        "rezero": ScaledAdd,
+        "layer_scale": lambda: LayerScale(channels, 0.1),
+        "highway": lambda: Highway(channels),
+    }
+    return Residual(branch, merge=joined[merge]())

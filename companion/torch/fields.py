@@ -47,16 +47,16 @@ class MLPBlock(Residual):
         inside = OrderedDict[str, nn.Module]()
         for i in (1, 2):
             if norm != "none":
-                make = BatchNorm1d if norm == "batch" else LayerNorm
+                make: Any = BatchNorm1d if norm == "batch" else LayerNorm
                 inside[f"norm{i}"] = make(channels)
             inside[f"relu{i}"], inside[f"dense{i}"] = nn.ReLU(), HiddenDense(channels, channels)
-        joined: Any = {
+        merges: dict[str, Any] = {
             "add": lambda: None,
             "rezero": ScaledAdd,
             "layer_scale": lambda: LayerScale(channels),
             "highway": lambda: Highway(channels),
-        }[merge]()
-        super().__init__(nn.Sequential(inside), "identity" if residual else None, joined)
+        }
+        super().__init__(nn.Sequential(inside), "identity" if residual else None, merges[merge]())
 
 
 def residual_mlp(

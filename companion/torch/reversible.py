@@ -89,6 +89,9 @@ class CoupledBlock(Residual):
         super().__init__(branch, shortcut, CoupledAdd())
         self.reversible = self_inverse
 
+    def _function(self, half: Tensor) -> Tensor:
+        return self.branch.get_submodule("function")(half)
+
     @torch.no_grad()
     def inverse(self, y: Tensor) -> Tensor:
         """Return the x of which y is the output, to rounding: x1 = y2 - F(y1).
@@ -100,7 +103,7 @@ class CoupledBlock(Residual):
         if not self.reversible:
             raise ValueError("a block that changes channels or stride cannot be inverted")
         second, summed = y.chunk(2, dim=1)
-        return torch.cat([summed - self.branch.function(second), second], dim=1)
+        return torch.cat([summed - self._function(second), second], dim=1)
 
     def step_back(self, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Return input, its gradient, and the parameters' gradients, from the output alone."""
@@ -108,7 +111,7 @@ class CoupledBlock(Residual):
         d_second, d_summed = dy.chunk(2, dim=1)
         with torch.enable_grad():
             second = second.detach().requires_grad_()
-            f = self.branch.function(second)
+            f = self._function(second)
         d_branch, *d_parameters = torch.autograd.grad(f, [second, *self.parameters()], d_summed)
         x = torch.cat([summed - f.detach(), second.detach()], dim=1)
         return x, torch.cat([d_summed, d_second + d_branch], dim=1), tuple(d_parameters)

@@ -129,16 +129,16 @@ class LSTM(nn.LSTM):
             _checks.positive_int("channels", channels),
             batch_first=True,
         )
-        self.bias_hh_l0.requires_grad_(False)
+        dict(self.named_parameters())["bias_hh_l0"].requires_grad_(False)
 
     def reset_parameters(self) -> None:
-        for weight in (self.weight_ih_l0, self.weight_hh_l0):
-            nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
-        nn.init.zeros_(self.bias_hh_l0)
-        with torch.no_grad():  # gates: in, forget, cell, out
-            self.bias_ih_l0.copy_(
-                torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(self.hidden_size)
-            )
+        own = dict(self.named_parameters())
+        for name in ("weight_ih_l0", "weight_hh_l0"):
+            nn.init.normal_(own[name], std=1 / math.sqrt(own[name].shape[1]))
+        nn.init.zeros_(own["bias_hh_l0"])
+        gates = torch.tensor([0.0, 1.0, 0.0, 0.0])  # in, forget, cell, out
+        with torch.no_grad():
+            own["bias_ih_l0"].copy_(gates.repeat_interleave(self.hidden_size))
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         _checks.rank("x", x.shape, 3, "(N, T, C)")

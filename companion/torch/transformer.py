@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from companion import _checks, architectures, weights
 from companion.torch.layers import Dense
-from companion.torch.merges import Add, Highway, LayerScale, ScaledAdd, StochasticDepth
+from companion.torch.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
 from companion.torch.residual import Residual
 from companion.torch.sequences import Attention, Embedding, LayerNorm, Positions
 from companion.torch.streams import (
@@ -217,6 +217,9 @@ def _merged(function: nn.Module, channels: int, merge: str, index: int, total: i
     if merge == "stochastic_depth":
         survival = architectures.linear_survival(total)[index]
         return Residual(branch, merge=StochasticDepth(survival))
-    joined = {"rezero": ScaledAdd, "layer_scale": lambda: LayerScale(channels, 0.1)}
-    joined["highway"] = lambda: Highway(channels)
-    return Residual(branch, merge=joined.get(merge, Add)())
+    joined: dict[str, Any] = {
+        "rezero": ScaledAdd,
+        "layer_scale": lambda: LayerScale(channels, 0.1),
+        "highway": lambda: Highway(channels),
+    }
+    return Residual(branch, merge=joined[merge]())
