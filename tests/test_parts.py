@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,17 @@ def test_no_weights_move_while_keras_is_unbuilt_or_layers_are_unknown():
 
     with pytest.raises(ValueError, match="unbuilt"):
         weights.named_arrays(keras.Sequential([keras.layers.Dense(3)]))
+
+
+def test_a_strided_projection_of_few_channels_does_not_corrupt_memory():
+    # In a process of its own: before, it was killed by the allocator.
+    code = (
+        "import torch, companion.torch as c; torch.set_num_threads(1)\n"
+        "x = torch.randn(3, 16, 24, 4).permute(0, 3, 1, 2)\n"
+        "block = c.BasicBlock(4, 8, 2)\n"
+        "for _ in range(20):\n"
+        "    y = block(x)\n"
+        "    y.backward(torch.randn(3, 8, 12, 8).permute(0, 3, 1, 2))\n"
+    )
+    environment = {**os.environ, "MALLOC_CHECK_": "3"}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)

@@ -36,8 +36,8 @@ LAYERS = {
     ),
     **{
         merge: (
-            lambda make=getattr(ref, merge), args=args: ref.Residual(
-                ref.Conv2d(3, 3), merge=make(*args)
+            lambda name=merge, args=args: ref.Residual(
+                ref.Conv2d(3, 3), merge=getattr(ref, name)(*args)
             ),
             (2, 3, 4, 4),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion import _checks
@@ -51,6 +52,11 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
         _checks.channels("x", x.shape[1], self.in_channels)
+        if self.kernel_size == (1, 1) and self.stride != (1, 1):
+            # The pixels between are not read. Left to the kernel, stride 2 on fewer than 8 channels
+            # in channels-last order corrupts memory in its backward pass (PyTorch 2.13, CPU).
+            x = x[:, :, :: self.stride[0], :: self.stride[1]]
+            return F.conv2d(x, self.weight, groups=self.groups)
         return super().forward(x)
 
 
