@@ -38,6 +38,7 @@ def files(where: str) -> list[Path]:
         "data",
         "figures.py",
         "recipe.py",
+        "probes.py",
         "architectures.py",
         "_checks.py",
         "weights",

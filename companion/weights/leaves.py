@@ -94,7 +94,7 @@ def _torch_leaves(model: Any, torch: Any) -> Iterator[Leaf]:
 def _keras_leaves(layer: Any, keras: Any, name: str) -> Iterator[Leaf]:
     found = _keras_kind(layer, keras)
     if found is None:
-        children = _keras_children(layer)
+        children = keras_children(layer)
         below = {id(v) for _, child in children for v in child.weights}
         if any(id(v) not in below for v in layer.trainable_weights):
             raise ValueError(_unknown(name, layer))
@@ -144,7 +144,7 @@ def _keras_kind(layer: Any, keras: Any) -> tuple[str, dict[str, str]] | None:
     return next((spec for cls, spec in kinds.items() if isinstance(layer, cls)), None)
 
 
-def _keras_children(layer: Any) -> list[tuple[str, Any]]:
+def keras_children(layer: Any) -> list[tuple[str, Any]]:
     """Return the layers right inside, with the names that the PyTorch twin gives them."""
     if hasattr(layer, "merge") and hasattr(layer, "branch"):  # a Residual, whoever built its parts
         parts = ("branch", "shortcut", "merge", "activation")

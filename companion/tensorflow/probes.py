@@ -1,0 +1,198 @@
+"""Measuring instruments: what flows through a network, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import KerasTensor as Tensor
+
+from companion import _checks
+from companion.probes import LayerCost, Timing
+from companion.tensorflow.residual import Residual
+from companion.weights.leaves import keras_children
+
+
+def residual_blocks(model: keras.layers.Layer) -> dict[str, Residual]:
+    """Return the outermost residual connections of a model by name, in order."""
+    found: dict[str, Residual] = {}
+
+    def visit(layer: keras.layers.Layer, name: str) -> None:
+        if isinstance(layer, Residual):
+            found[name] = layer
+            return
+        for child_name, child in keras_children(layer):
+            visit(child, f"{name}.{child_name}" if name else child_name)
+
+    visit(model, "")
+    return found
+
+
+def gradient_norms(model: keras.layers.Layer, loss: Callable[[], Tensor]) -> dict[str, float]:
+    """Return the Euclidean norm of the loss's gradient for each weight, in order of the layers.
+
+    Parameters
+    ----------
+    model: whose weights (variables of two axes or more: convolutions, dense) are measured.
+    loss: called without arguments, returns a scalar computed with the model.
+    """
+    variables = [v for v in model.trainable_variables if len(v.shape) > 1]
+    with tf.GradientTape() as tape:
+        value = loss()
+    gradients = tape.gradient(value, [v.value for v in variables])
+    return {
+        v.path: 0.0 if g is None else float(tf.norm(g))
+        for v, g in zip(variables, gradients, strict=True)
+    }
+
+
+def activation_variances(
+    model: keras.layers.Layer, x: Any, training: bool = False
+) -> dict[str, float]:
+    """Return the variance of each block's output, over batch, pixels and channels together.
+
+    The blocks are the outermost residual connections.
+
+    Parameters
+    ----------
+    model: run once, eagerly. x: a batch of its input. training: whether batch statistics are used.
+    """
+    variances: dict[str, float] = {}
+
+    def look(name: str, output: Tensor) -> None:
+        variances[name] = float(np.var(np.asarray(output, dtype=np.float64)))
+
+    _watch(model, residual_blocks(model), x, training, look)
+    return variances
+
+
+def _watch(
+    model: keras.layers.Layer,
+    layers: dict[str, keras.layers.Layer],
+    x: Any,
+    training: bool,
+    look: Callable[[str, Tensor], None],
+) -> None:
+    """Run the model once and show each layer's output."""
+    for name, layer in layers.items():
+
+        def call(*args: Any, name: str = name, inner: Any = layer.call, **options: Any) -> Tensor:
+            output = inner(*args, **options)
+            look(name, output)
+            return output
+
+        object.__setattr__(layer, "call", call)
+    try:
+        model(tf.convert_to_tensor(x), training=training)
+    finally:
+        for layer in layers.values():
+            object.__delattr__(layer, "call")
+
+
+def block_jacobian(block: Callable[[Tensor], Tensor], x: Any) -> np.ndarray:
+    """Return the derivative of all outputs with respect to all inputs: (outputs, inputs).
+
+    For a residual block with identity shortcut and no activation it is I + dF/dx.
+
+    Parameters
+    ----------
+    block: differentiable. x: a batch of one example, since outputs x inputs numbers are returned.
+
+    Raises
+    ------
+    ValueError: more than one example.
+    """
+    x = tf.convert_to_tensor(x)
+    if len(x) != 1:
+        raise ValueError(f"x must hold one example, got {len(x)}")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = block(x)
+    return tape.jacobian(y, x).numpy().reshape(-1, int(tf.size(x)))
+
+
+def layer_costs(model: keras.layers.Layer, x: Any) -> list[LayerCost]:
+    """Return parameters and multiply-adds of each layer, and the additions of each merge.
+
+    Parameters
+    ----------
+    model: run once, eagerly, in inference mode. x: a batch of its input; costs are for one example.
+    """
+    costs: list[LayerCost] = []
+    layers: dict[str, keras.layers.Layer] = {}
+
+    def visit(layer: keras.layers.Layer, name: str) -> None:
+        inside = {id(v) for _, child in keras_children(layer) for v in child.weights}
+        own = [v for v in layer.trainable_weights if id(v) not in inside]
+        if own or name.endswith("merge") or isinstance(layer, keras.layers.LSTM):
+            layers[name] = layer
+            return
+        for child_name, child in keras_children(layer):
+            visit(child, f"{name}.{child_name}" if name else child_name)
+
+    def look(name: str, output: Tensor) -> None:
+        layer = layers[name]
+        parameters = int(sum(np.prod(v.shape) for v in layer.trainable_weights))
+        outputs = int(np.prod(output.shape[1:]))
+        products = 0
+        if isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Dense)):
+            products = outputs * int(np.prod(layer.kernel.shape[:-1]))
+        elif isinstance(layer, keras.layers.LSTM):
+            kernels = [v for v in layer.trainable_weights if len(v.shape) > 1]
+            products = output.shape[1] * int(sum(np.prod(v.shape) for v in kernels))
+        merged = name.endswith("merge")
+        kind = type(layer).__name__
+        costs.append(LayerCost(name, kind, parameters, products, outputs if merged else 0))
+
+    visit(model, "")
+    _watch(model, layers, x, False, look)
+    return costs
+
+
+def block_time(block: Residual, x: Any, repetitions: int = 15, training: bool = False) -> Timing:
+    """Return CPU seconds of a block with its shortcut and without, turn by turn.
+
+    Without: the same branch and activation, no shortcut, no merge. Both are compiled with
+    ``tf.function``. With ``training`` a step is a forward and a backward pass.
+
+    Raises
+    ------
+    ValueError: fewer than one repetition.
+    """
+    plain = Residual(block.branch, None, activation=block.activation)
+    x = tf.convert_to_tensor(x)
+
+    def compiled(layer: Residual) -> Callable[[], Any]:
+        @tf.function
+        def step() -> Any:
+            if not training:
+                return layer(x, training=False)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(layer(x, training=True))
+            return tape.gradient(y, [x, *(v.value for v in layer.branch.trainable_variables)])
+
+        return step
+
+    def seconds(step: Callable[[], Any]) -> float:
+        start = time.process_time()
+        _finished(step())
+        return time.process_time() - start
+
+    with_shortcut, without = compiled(block), compiled(plain)
+    turns = [
+        (seconds(with_shortcut), seconds(without), seconds(with_shortcut))
+        for _ in range(_checks.positive_int("repetitions", repetitions) + 1)
+    ]
+    first, second, again = zip(*turns[1:], strict=True)  # the first turn traces and warms up
+    return Timing(first, second, again)
+
+
+def _finished(result: Any) -> None:
+    """Read one number, so that the computation is over."""
+    tensors: Sequence[Any] = result if isinstance(result, (list, tuple)) else [result]
+    float(tf.reshape(tensors[0], [-1])[0])

@@ -1,0 +1,352 @@
+"""Measuring instruments: what flows through a network, what it costs, what each block does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from companion import _checks
+from companion.probes import LayerCost, Timing
+from companion.torch.residual import Residual
+
+Loss = Callable[[], Tensor]
+
+
+def residual_blocks(model: nn.Module) -> dict[str, Residual]:
+    """Return the outermost residual connections of a model by name, in order."""
+    found: dict[str, Residual] = {}
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") or outer == "" for outer in found)
+        if isinstance(module, Residual) and not inside:
+            found[name] = module
+    return found
+
+
+def gradient_norms(model: nn.Module, loss: Loss) -> dict[str, float]:
+    """Return the Euclidean norm of the loss's gradient for each weight, in order of the layers.
+
+    Parameters
+    ----------
+    model: whose weights (parameters of two axes or more: convolutions, dense) are measured.
+    loss: called without arguments, returns a scalar computed with the model.
+    """
+    weights = {name: p for name, p in model.named_parameters() if p.ndim > 1 and p.requires_grad}
+    gradients = torch.autograd.grad(loss(), list(weights.values()), allow_unused=True)
+    return {
+        name: 0.0 if g is None else float(g.norm())
+        for name, g in zip(weights, gradients, strict=True)
+    }
+
+
+def activation_variances(
+    model: nn.Module, x: Tensor, names: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Return the variance of each block's output, over batch, pixels and channels together.
+
+    Parameters
+    ----------
+    model: run as it is, in training or inference mode, without gradients.
+    x: a batch of its input.
+    names: of the modules to watch; default, the outermost residual connections.
+    """
+    wanted = list(residual_blocks(model)) if names is None else list(names)
+    variances: dict[str, float] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            variances[name] = float(output.double().var(correction=0))
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return variances
+
+
+def input_gradients(model: nn.Module, x: Tensor) -> np.ndarray:
+    """Return the gradient of the sum of each example's outputs with respect to that example.
+
+    Along a line of inputs, :func:`companion.probes.autocorrelation` of the result measures
+    shattering. (N, ...) to (N, number of inputs). In training mode batch norm couples the examples,
+    as it does in the paper (arXiv 1702.08591).
+    """
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x).sum(), x)
+    return gradient.flatten(1).numpy()
+
+
+def block_jacobian(block: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
+    """Return the derivative of all outputs with respect to all inputs: (outputs, inputs).
+
+    For a residual block with identity shortcut and no activation it is I + dF/dx.
+
+    Parameters
+    ----------
+    block: differentiable. x: a batch of one example, since outputs x inputs numbers are returned.
+
+    Raises
+    ------
+    ValueError: more than one example.
+    """
+    if len(x) != 1:
+        raise ValueError(f"x must hold one example, got {len(x)}")
+    jacobian: Any = torch.autograd.functional.jacobian(block, x)
+    return jacobian.reshape(-1, x.numel()).numpy()
+
+
+def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor], Tensor]) -> Any:
+    """Return the gradient that arrives through paths of each length, exactly.
+
+    A stack of L blocks is a sum over 2^L paths, each of which takes in every block the branch or
+    the shortcut (Veit et al. 2016, arXiv 1605.06431, section 3.1). The gradient at the input is the
+    sum over lengths k of g_k, where k counts the branches taken. The backward pass is split once
+    for each length, which needs L (L + 1) vector-Jacobian products instead of sampled paths.
+
+    Parameters
+    ----------
+    blocks: residual connections with a shortcut, applied one after another.
+    x: input of the first. loss: maps the output of the last to a scalar.
+
+    Returns
+    -------
+    (L + 1,) array of the Euclidean norms of g_0 to g_L.
+
+    Raises
+    ------
+    ValueError: no block, or one without a shortcut.
+    """
+    if not blocks or any(block.shortcut is None for block in blocks):
+        raise ValueError("blocks must be residual connections with a shortcut, at least one")
+    inputs = [x.detach()]
+    with torch.no_grad():
+        for block in blocks:
+            inputs.append(block(inputs[-1]))
+    last = inputs.pop().requires_grad_()
+    gradients = list(torch.autograd.grad(loss(last), last))  # by length, so far zero
+    for block, at in zip(reversed(blocks), reversed(inputs), strict=True):
+        past, through = at.detach().requires_grad_(), at.detach().requires_grad_()
+        assert block.shortcut is not None
+        y = block.activation(block.merge(block.shortcut(past), block.branch(through)))
+        split = [torch.autograd.grad(y, [past, through], g, retain_graph=True) for g in gradients]
+        longer = [torch.zeros_like(at)] + [branch for _, branch in split]
+        same = [shortcut for shortcut, _ in split] + [torch.zeros_like(at)]
+        gradients = [a + b for a, b in zip(same, longer, strict=True)]
+    return np.array([float(g.norm()) for g in gradients])
+
+
+class _TakeShortcut(nn.Module):
+    def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
+        return shortcut
+
+
+@contextmanager
+def without_blocks(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+    """Within the context, the named blocks hand on their shortcut alone (Veit et al. 2016, 4.1).
+
+    A block of the plain control, which has no shortcut, hands on its input.
+
+    Raises
+    ------
+    ValueError: a name that is no residual connection. At a call, a plain block whose shape changes
+        fails in what follows it.
+    """
+    blocks = _named(model, names)
+    kept = [(block, block.branch, block.merge, block.activation) for block in blocks]
+    try:
+        for block in blocks:
+            if block.shortcut is None:
+                block.activation = nn.Identity()
+            block.branch, block.merge = nn.Identity(), _TakeShortcut()
+        yield
+    finally:
+        for block, branch, merge, activation in kept:
+            block.branch, block.merge, block.activation = branch, merge, activation
+
+
+@contextmanager
+def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
+    """Within the context, two blocks of equal shapes change places (Veit et al. 2016, section 4.3).
+
+    Raises
+    ------
+    ValueError: a name that is no residual connection.
+    """
+    one, other = _named(model, [first, second])
+    parts = ("branch", "shortcut", "merge", "activation")
+    kept = {name: (getattr(one, name), getattr(other, name)) for name in parts}
+    try:
+        for name, (a, b) in kept.items():
+            setattr(one, name, b)
+            setattr(other, name, a)
+        yield
+    finally:
+        for name, (a, b) in kept.items():
+            setattr(one, name, a)
+            setattr(other, name, b)
+
+
+def _named(model: nn.Module, names: Sequence[str]) -> list[Residual]:
+    modules = dict(model.named_modules())
+    for name in names:
+        if not isinstance(modules.get(name), Residual):
+            raise ValueError(f"names must be of residual connections, got {name!r}")
+    return [modules[name] for name in names]  # type: ignore[misc]
+
+
+def loss_surface(
+    model: nn.Module, loss: Loss, radius: float = 1.0, steps: int = 11, seed: int = 0
+) -> np.ndarray:
+    """Return the loss on a plane of weights around the present ones (Li et al. 2018, 1712.09913).
+
+    Two random directions are drawn; each filter of each has the norm of the model's filter (section
+    4), and norms and biases do not move. The weights are the model's again afterwards.
+
+    Parameters
+    ----------
+    model: whose weights are moved. loss: called without arguments, returns a scalar.
+    radius: how far each direction goes, in units of the filters' own norms, default 1.
+    steps: points along each direction, odd so that the middle is the model itself; default 11.
+    seed: of the directions.
+
+    Returns
+    -------
+    (steps, steps) losses; the middle one is the model's own.
+
+    Raises
+    ------
+    ValueError: a radius that is not above 0, an even number of steps, or a negative seed.
+    """
+    radius = _checks.number("radius", radius)
+    steps = _checks.odd_int("steps", steps)
+    generator = torch.Generator().manual_seed(_checks.positive_int("seed", seed, minimum=0))
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    kept = [p.detach().clone() for p in weights]
+
+    def direction() -> list[Tensor]:
+        drawn = [torch.randn(p.shape, generator=generator) for p in kept]
+        return [d * _filter_norms(p) / _filter_norms(d) for d, p in zip(drawn, kept, strict=True)]
+
+    first, second = direction(), direction()
+    along = np.linspace(-radius, radius, steps)
+    surface = np.empty((steps, steps))
+    with torch.no_grad():
+        try:
+            for i, a in enumerate(along):
+                for j, b in enumerate(along):
+                    for p, w, d, e in zip(weights, kept, first, second, strict=True):
+                        p.copy_(w + float(a) * d + float(b) * e)
+                    surface[i, j] = float(loss())
+        finally:
+            for p, w in zip(weights, kept, strict=True):
+                p.copy_(w)
+    return surface
+
+
+def _filter_norms(weight: Tensor) -> Tensor:
+    """The norm of each filter: over all axes but the first."""
+    return weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
+    """Return parameters and multiply-adds of each layer, and the additions of each merge.
+
+    Parameters
+    ----------
+    model: run once, without gradients, in inference mode. x: a batch of its input; costs are for
+        one example.
+    """
+    costs: list[LayerCost] = []
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
+            outputs = output.numel() // len(output) if isinstance(output, Tensor) else 0
+            products = 0
+            if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
+                products = outputs * module.weight[0].numel()
+            elif isinstance(module, nn.LSTM):
+                steps = inputs[0].shape[1]
+                products = steps * sum(p.numel() for p in module.parameters() if p.ndim > 1)
+            merged = name.endswith("merge")
+            kind = type(module).__name__
+            costs.append(LayerCost(name, kind, parameters, products, outputs if merged else 0))
+
+        return hook
+
+    def watched(name: str, module: nn.Module) -> bool:
+        own = any(True for _ in module.parameters(recurse=False))
+        return own or (name.endswith("merge") and not any(True for _ in module.children()))
+
+    handles = [m.register_forward_hook(keep(n)) for n, m in model.named_modules() if watched(n, m)]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return costs
+
+
+def saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Return the bytes that a forward pass keeps for the backward pass, exactly.
+
+    Every storage that autograd saves is counted once; parameters and the input are not, since they
+    exist anyway.
+    """
+    if x.is_floating_point():
+        x = x.detach().requires_grad_()
+    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        y = model(x)
+    total = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
+    del y
+    return total
+
+
+def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool = False) -> Timing:
+    """Return CPU seconds of a block with its shortcut and without, turn by turn.
+
+    Without: the same branch and activation, no shortcut, no merge. With ``training`` a step is a
+    forward and a backward pass, else a forward pass without gradients.
+
+    Raises
+    ------
+    ValueError: fewer than one repetition.
+    """
+    plain = Residual(block.branch, None, activation=block.activation)
+    x = x.detach().requires_grad_(training)
+
+    def seconds(module: nn.Module) -> float:
+        start = time.process_time()
+        with torch.set_grad_enabled(training):
+            y = module(x)
+        if training:
+            y.sum().backward()
+        return time.process_time() - start
+
+    turns = [
+        (seconds(block), seconds(plain), seconds(block))
+        for _ in range(_checks.positive_int("repetitions", repetitions) + 1)
+    ]
+    first, second, again = zip(*turns[1:], strict=True)  # the first turn warms up
+    return Timing(first, second, again)
