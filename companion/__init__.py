@@ -17,6 +17,7 @@ _MODULES = (
     "architectures",
     "data",
     "figures",
+    "probes",
     "recipe",
     "reference",
     "tensorflow",

@@ -111,10 +111,11 @@ def effective_rank(tokens: np.ndarray) -> float:
 
 
 def rank_one_residual(tokens: np.ndarray) -> float:
-    """Return how far the tokens are from being all equal: |X - 1 m| / |X|, m their mean.
+    """Return how far the tokens are from being all equal.
 
-    Dong et al. 2021, arXiv 2103.03404, section 2, with Frobenius norms: 0 where attention has made
-    all tokens one.
+    The norm of what is left when the mean token is taken off, over the norm of the tokens. Dong et
+    al. 2021, arXiv 2103.03404, section 2, with Frobenius norms: 0 where attention has made all
+    tokens one.
 
     Raises
     ------

@@ -14,12 +14,19 @@ from companion import weights
 
 torch.set_num_threads(1)
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
 NETWORKS = {
     "resnet18": (18, 1),
     "resnet34": (34, 1),
     "resnet50": (50, 1),
     "resnet101": (101, 1),
+    "resnet152": (152, 1),
     "wide_resnet50_2": (50, 1),
     "resnext50_32x4d": (50, 32),
 }
@@ -116,21 +123,43 @@ def test_a_state_dict_that_does_not_fit_changes_nothing():
         weights.to_torchvision(cp.se_resnet50(num_classes=2))
 
 
-def test_keras_weights_give_keras_logits():
-    theirs = keras.applications.ResNet50(weights=None, classes=7, classifier_activation=None)
+@pytest.mark.parametrize(
+    ("theirs", "ours", "options"),
+    [
+        ("ResNet50", "resnet50", {"version": "v1"}),
+        ("ResNet101", "resnet101", {"version": "v1"}),
+        ("ResNet152", "resnet152", {"version": "v1"}),
+        ("ResNet50V2", "resnet50_v2", {}),
+    ],
+)
+def test_keras_weights_give_keras_logits(theirs, ours, options):
+    side = 224 if theirs == "ResNet50" else 65
+    settings = {"weights": None, "classes": 7, "classifier_activation": None}
+    model = getattr(keras.applications, theirs)(input_shape=(side, side, 3), **settings)
     rng = np.random.default_rng(0)
-    for layer in theirs.layers:
+    for layer in model.layers:
         for variable in layer.weights:
             if variable.name in ("moving_mean", "bias", "beta"):
                 variable.assign(rng.normal(0, 0.1, variable.shape))
             elif variable.name in ("moving_variance", "gamma"):
                 variable.assign(rng.uniform(0.3, 0.8, variable.shape))
-    x = rng.normal(size=(2, 224, 224, 3)).astype(np.float32)
-    expected = theirs.predict_on_batch(x)
+    x = rng.normal(size=(2, side, side, 3)).astype(np.float32)
+    expected = model.predict_on_batch(x)
     for package in (cp, ct):
-        ours = package.resnet50(version="v1", num_classes=7)
-        weights.from_keras(ours, theirs)
-        error = np.abs(package.predict(ours, x) - expected).max()
+        build = getattr(package, ours)
+        network = build(num_classes=7, seed=0, **options)
+        weights.from_keras(network, model)
+        error = np.abs(package.predict(network, x) - expected).max()
         assert error <= 1e-4 * np.abs(expected).max()
-        with pytest.raises(ValueError, match="predictions"):
-            weights.from_keras(package.resnet50(version="v1", num_classes=6), theirs)
+    with pytest.raises(ValueError, match="predictions"):
+        weights.from_keras(build(num_classes=6, seed=0, **options), model)
+
+
+def test_resnet50_v2_has_the_published_size():
+    for package in (cp, ct):
+        arrays = weights.named_arrays(package.resnet50_v2(seed=0))
+        # 25,613,800 in Keras's own summary, running statistics included.
+        assert sum(a.size for a in arrays.values()) == 25_613_800
+        plain = weights.named_arrays(package.resnet50_v2(residual=False, seed=0))
+        assert plain.keys() < arrays.keys()
+        assert all((plain[name] == arrays[name]).all() for name in plain)

@@ -60,6 +60,7 @@ from companion.tensorflow.networks import (
 from companion.tensorflow.residual import (
     Residual,
 )
+from companion.tensorflow.resnet_v2 import resnet50_v2
 from companion.tensorflow.reversible import (
     CoupledAdd,
     CoupledBlock,
@@ -185,6 +186,7 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "resnet50_v2",
     "resnext50_32x4d",
     "revnet_cifar",
     "se_resnet50",

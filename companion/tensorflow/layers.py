@@ -13,7 +13,7 @@ from companion import _checks
 
 @keras.saving.register_keras_serializable("companion")
 class Conv2d(keras.layers.Conv2D):
-    """Convolution without bias, symmetric padding, He normal weights (fan-out).
+    """Convolution, by default without bias, symmetric padding, He normal weights (fan-out).
 
     Input (N, H, W, in_channels), output (N, ceil(H / stride), ceil(W / stride), out_channels).
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
@@ -34,6 +34,7 @@ class Conv2d(keras.layers.Conv2D):
         kernel_size: int = 3,
         stride: int = 1,
         groups: int = 1,
+        bias: bool = False,
         **keras_options: Any,
     ) -> None:
         self.in_channels = _checks.positive_int("in_channels", in_channels)
@@ -48,7 +49,7 @@ class Conv2d(keras.layers.Conv2D):
             stride,
             padding="valid",
             groups=groups,
-            use_bias=False,
+            use_bias=_checks.boolean("bias", bias),
             kernel_initializer=keras.initializers.RandomNormal(stddev=variance**0.5),
             **keras_options,
         )
@@ -71,6 +72,7 @@ class Conv2d(keras.layers.Conv2D):
             "kernel_size": self.kernel_size[0],
             "stride": self.stride,
             "groups": self.groups,
+            "bias": self.use_bias,
         }
         channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
         return {**keras.layers.Layer.get_config(self), **channels, **sizes}

@@ -59,6 +59,7 @@ from companion.torch.networks import (
 from companion.torch.residual import (
     Residual,
 )
+from companion.torch.resnet_v2 import resnet50_v2
 from companion.torch.reversible import (
     CoupledAdd,
     CoupledBlock,
@@ -184,6 +185,7 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "resnet50_v2",
     "resnext50_32x4d",
     "revnet_cifar",
     "se_resnet50",

@@ -12,7 +12,7 @@ from companion import _checks
 
 
 class Conv2d(nn.Conv2d):
-    """Convolution without bias, symmetric padding, He normal weights (fan-out).
+    """Convolution, by default without bias, symmetric padding, He normal weights (fan-out).
 
     Input (N, in_channels, H, W), output (N, out_channels, ceil(H / stride), ceil(W / stride)).
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
@@ -30,12 +30,14 @@ class Conv2d(nn.Conv2d):
         kernel_size: int = 3,
         stride: int = 1,
         groups: int = 1,
+        bias: bool = False,
     ) -> None:
         in_channels = _checks.positive_int("in_channels", in_channels)
         out_channels = _checks.positive_int("out_channels", out_channels)
         kernel_size = _checks.odd_int("kernel_size", kernel_size)
         stride = _checks.positive_int("stride", stride)
         groups = _checks.groups(groups, in_channels, out_channels)
+        bias = _checks.boolean("bias", bias)
         super().__init__(
             in_channels,
             out_channels,
@@ -43,11 +45,13 @@ class Conv2d(nn.Conv2d):
             stride,
             padding=kernel_size // 2,
             groups=groups,
-            bias=False,
+            bias=bias,
         )
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[:, 0].numel()))
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
@@ -56,7 +60,7 @@ class Conv2d(nn.Conv2d):
             # The pixels between are not read. Left to the kernel, stride 2 on fewer than 8 channels
             # in channels-last order corrupts memory in its backward pass (PyTorch 2.13, CPU).
             x = x[:, :, :: self.stride[0], :: self.stride[1]]
-            return F.conv2d(x, self.weight, groups=self.groups)
+            return F.conv2d(x, self.weight, self.bias, groups=self.groups)
         return super().forward(x)
 
 

@@ -83,7 +83,7 @@ def _torchvision_name(name: str) -> str:
 
 
 def from_keras(model: Any, keras_model: Any) -> None:
-    """Load keras.applications' ResNet50, 101 or 152 into the network of the same depth.
+    """Load keras.applications' ResNet50, 101, 152 or ResNet50V2 into the network of the same name.
 
     Keras's networks have biases before their batch norms and eps 1.001e-5. A bias there only moves
     the batch's mean, so it is taken off the running mean; the difference of eps is added to the
@@ -91,7 +91,8 @@ def from_keras(model: Any, keras_model: Any) -> None:
 
     Parameters
     ----------
-    model: resnet50, resnet101 or resnet152 of either framework with ``version="v1"``.
+    model: resnet50, resnet101 or resnet152 of either framework with ``version="v1"``, or
+        resnet50_v2.
     keras_model: built with ``include_top=True``. Its softmax is not carried over: the model
         returns the logits.
 
@@ -109,10 +110,11 @@ def from_keras(model: Any, keras_model: Any) -> None:
         layer = convolutions[name]
         arrays = keras_arrays(layer)
         if leaf.kind == "conv":
-            bias = arrays.pop("bias", None)
+            bias = None if "bias" in leaf.arrays else arrays.pop("bias", None)
         elif leaf.kind == "norm":
             if bias is not None:
                 arrays["running_mean"] = arrays["running_mean"] - bias
+                bias = None
             arrays["running_var"] = arrays["running_var"] + np.float32(layer.epsilon - 1e-5)
         for key, wanted in leaf.arrays.items():
             got = arrays.get(key)
@@ -129,12 +131,21 @@ def from_keras(model: Any, keras_model: Any) -> None:
 
 def _keras_name(name: str) -> str:
     """Return Keras's name of a layer: stages.0.2.branch.conv1 is conv2_block3_1_conv."""
-    fixed = {"stem.conv": "conv1_conv", "stem.norm": "conv1_bn", "head.dense": "predictions"}
+    fixed = {
+        "stem.conv": "conv1_conv",
+        "stem.norm": "conv1_bn",
+        "head.norm": "post_bn",
+        "head.dense": "predictions",
+    }
     if name in fixed:
         return fixed[name]
-    found = re.fullmatch(r"stages\.(\d+)\.(\d+)\.(branch|shortcut)\.(conv|norm)(\d?)", name)
+    place = r"stages\.(\d+)\.(\d+)\.(?:block\.)?"
+    found = re.fullmatch(place + r"(branch\.|shortcut)?\.?(conv|norm)?(\d?)", name)
     if found is None:
         raise ValueError(f"model must be one that keras.applications has, got a layer {name!r}")
     stage, block, part, kind, number = found.groups()
+    prefix = f"conv{int(stage) + 2}_block{int(block) + 1}"
+    if kind == "norm" and part != "shortcut" and not number:
+        return f"{prefix}_preact_bn"
     last = "0" if part == "shortcut" else number
-    return f"conv{int(stage) + 2}_block{int(block) + 1}_{last}_{'conv' if kind == 'conv' else 'bn'}"
+    return f"{prefix}_{last}_{'bn' if kind == 'norm' else 'conv'}"
