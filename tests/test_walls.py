@@ -91,3 +91,43 @@ def test_a_missing_framework_names_the_extra(framework):
         "else:\n    raise SystemExit(1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_file_outgrows_a_sitting():
+    for path in ROOT.rglob("*.py"):
+        lines = len(path.read_text("utf-8").splitlines())
+        assert lines <= 400, (path, lines)
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_both_frameworks_export_the_same_names(framework):
+    tree = ast.parse((ROOT / framework / "__init__.py").read_text("utf-8"))
+    twin = ast.parse((ROOT / "torch" / "__init__.py").read_text("utf-8"))
+
+    def exported(module: ast.Module) -> list[str]:
+        (value,) = (
+            node.value
+            for node in module.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        return sorted(ast.literal_eval(value))
+
+    assert exported(tree) == exported(twin)
+    assert exported(tree)
+
+
+def test_networks_take_the_same_arguments_in_both_frameworks():
+    import inspect
+
+    import companion.tensorflow as there
+    import companion.torch as here
+
+    for name in here.__all__:
+        one, other = getattr(here, name), getattr(there, name)
+        if not inspect.isfunction(one) or name == "residual_block":
+            continue
+        assert list(inspect.signature(one).parameters) == list(
+            inspect.signature(other).parameters
+        ), name
+        for key, parameter in inspect.signature(one).parameters.items():
+            assert parameter.default == inspect.signature(other).parameters[key].default, name
