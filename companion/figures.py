@@ -132,6 +132,45 @@ def show(*drawings: tuple[Figure, str]) -> None:
     display(bundle, raw=True)
 
 
+def slide(name: str, frames: Sequence[tuple[str, Figure, str]], start: int = 0) -> None:
+    """Show one of several figures, chosen with a slider: no server, no library, keyboard included.
+
+    Parameters
+    ----------
+    name: what the slider changes, as "depth".
+    frames: (value, figure, alternative text) of each position, in order.
+    start: the position shown first, and the one that is printed.
+
+    Raises
+    ------
+    ValueError: fewer than two frames, an empty alternative text, or a start that is no position.
+    """
+    if len(frames) < 2 or not 0 <= start < len(frames):
+        raise ValueError(f"slide needs two frames or more and a start among them, got {start}")
+    from IPython.display import display
+
+    values = [_escaped(value) for value, _, _ in frames]
+    parts = "".join(
+        f"<div{'' if i == start else ' hidden'}>{svg(drawing, alt)}</div>"
+        for i, (_, drawing, alt) in enumerate(frames)
+    )
+    # The handler is the whole program: show the frame of this position, say its value.
+    handler = (
+        "const f=this.closest('.companion-slide'),v=this.dataset.values.split('|')[this.value];"
+        "f.querySelectorAll('.companion-frames>div').forEach((d,i)=>d.hidden=i!=this.value);"
+        "f.querySelector('output').textContent=v;this.setAttribute('aria-valuetext',v)"
+    )
+    page = (
+        '<div class="companion-slide"><label>'
+        f'{_escaped(name)} <input type="range" min="0" max="{len(frames) - 1}" value="{start}" '
+        f'data-values="{"|".join(values)}" aria-valuetext="{values[start]}" '
+        f'oninput="{handler}"> <output>{values[start]}</output></label>'
+        f'<div class="companion-figure companion-frames">{parts}</div></div>'
+    )
+    text = "\n".join(f"{name} {value}: {alt}" for value, _, alt in frames)
+    display({"text/html": page, "text/plain": text}, raw=True)
+
+
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 

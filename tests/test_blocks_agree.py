@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import companion.reference as ref
@@ -34,6 +35,27 @@ def well_conditioned(o):
     """
     values = o["batch"] * -(-o["height"] // o["stride"]) * -(-o["width"] // o["stride"])
     return values >= 12 or not o["training"]
+
+
+def rounding_matters_little(block, x, dy, training):
+    """Whether the exact gradient stays the same when the input is rounded as float32 rounds it.
+
+    A channel that happens to vary little is divided by its small deviation, twice in the gradient.
+    This looks at the float64 reference alone, so that no error of a framework can excuse itself.
+    """
+    gradients = []
+    for sign in (-1, 0, 1):
+        twin = copy.deepcopy(block)
+        noise = np.random.default_rng(0).choice([-1.0, 1.0], x.shape)
+        twin.forward(x * (1 + sign * 2.0**-23 * noise), training)
+        dx = twin.backward(dy.astype(float))
+        own = [g for _, leaf in twin.named_layers() for g in leaf.grads.values()]
+        gradients.append([dx, *own])
+    return all(
+        np.abs(a - b).max() <= 1e-5 * max(1.0, np.abs(b).max())
+        for moved in (gradients[0], gradients[2])
+        for a, b in zip(moved, gradients[1], strict=True)
+    )
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -94,6 +116,7 @@ def test_three_implementations_agree(o):
     variables = in_keras.trainable_variables
     dx, *dw = tape.gradient(loss, [kx, *(v.value for v in variables)])
 
+    assume(rounding_matters_little(in_numpy, x, dy, o["training"]))
     y = in_numpy.forward(x, o["training"])
     numpy_dx = in_numpy.backward(dy)
     numpy_gradients = {

@@ -17,7 +17,9 @@ def cells(path: Path, kind: str) -> list[dict]:
 
 
 def test_there_are_notebooks():
-    assert {"welcome.ipynb", "05_code.ipynb"} <= {path.name for path in NOTEBOOKS}
+    assert {"welcome.ipynb", "01_background.ipynb", "05_code.ipynb"} <= {
+        path.name for path in NOTEBOOKS
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)

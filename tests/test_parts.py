@@ -177,3 +177,18 @@ def test_a_strided_projection_of_few_channels_does_not_corrupt_memory():
     )
     environment = {**os.environ, "MALLOC_CHECK_": "3"}
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+
+
+def test_a_slide_shows_one_frame_and_prints_them_all(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    frames = [(str(i), figures.figure()[0], f"frame {i}") for i in range(3)]
+    figures.slide("depth", frames, start=1)
+    (bundle,) = shown
+    page = bundle["text/html"]
+    assert page.count("<div hidden>") == 2 and page.count('role="img"') == 3
+    assert 'type="range" min="0" max="2" value="1"' in page and "<output>1</output>" in page
+    assert bundle["text/plain"].splitlines() == [f"depth {i}: frame {i}" for i in range(3)]
+    for bad, start in ((frames[:1], 0), (frames, 3), (frames, -1)):
+        with pytest.raises(ValueError, match="slide"):
+            figures.slide("depth", bad, start)

@@ -14,7 +14,13 @@ from keras import ops
 from companion import _checks
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 
-Identity = keras.layers.Identity
+
+@keras.saving.register_keras_serializable("companion")
+class Identity(keras.layers.Identity):
+    """The input itself: no parameters, no copy (He et al. 2015, eq. 1)."""
+
+    def __init__(self, **keras_options: Any) -> None:
+        super().__init__(**keras_options)
 
 
 @keras.saving.register_keras_serializable("companion")

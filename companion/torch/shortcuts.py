@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.torch.layers import BatchNorm2d, Conv2d
 
-Identity = nn.Identity
+
+class Identity(nn.Identity):
+    """The input itself: no parameters, no copy (He et al. 2015, eq. 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class ZeroPad(nn.Module):

@@ -117,3 +117,17 @@ def test_take_screenshots(name, width, theme, browser, server) -> None:
     page.screenshot(path=target, full_page=True)
     assert target.stat().st_size > 10_000
     page.close()
+
+
+def test_a_slider_moves_its_figure(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(server + "book/01_background.html")
+    slider = page.locator(".companion-slide input").first
+    frames = page.locator(".companion-slide .companion-frames").first.locator("> div")
+    assert [frames.nth(i).is_visible() for i in range(frames.count())].count(True) == 1
+    slider.focus()
+    page.keyboard.press("Home")
+    assert frames.nth(0).is_visible() and frames.nth(0).locator("svg").is_visible()
+    page.keyboard.press("End")
+    assert frames.nth(frames.count() - 1).is_visible() and not frames.nth(0).is_visible()
+    assert slider.get_attribute("aria-valuetext") == "60"
