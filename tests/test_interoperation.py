@@ -163,3 +163,20 @@ def test_resnet50_v2_has_the_published_size():
         plain = weights.named_arrays(package.resnet50_v2(residual=False, seed=0))
         assert plain.keys() < arrays.keys()
         assert all((plain[name] == arrays[name]).all() for name in plain)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet152", "wide_resnet50_2", "resnext50_32x4d", "se_resnet50"]
+)
+def test_large_networks_make_the_round_trip_bit_for_bit(name):
+    source = getattr(cp, name)(num_classes=3, seed=0)
+    rng = np.random.default_rng(0)
+    for key, buffer in source.named_buffers():
+        if "running" in key:
+            buffer.copy_(torch.from_numpy(rng.uniform(0.5, 2, buffer.shape)))
+    middle = getattr(ct, name)(num_classes=3, seed=1)
+    back = getattr(cp, name)(num_classes=3, seed=2)
+    weights.transfer(source, middle)
+    weights.transfer(middle, back)
+    a, b = weights.named_arrays(source), weights.named_arrays(back)
+    assert list(a) == list(b) and all((a[key] == b[key]).all() for key in a)
