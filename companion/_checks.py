@@ -177,12 +177,13 @@ def groups(value: Any, in_channels: int, out_channels: int) -> int:
     return count
 
 
-def odd_depth(value: Any) -> int:
-    """Return a depth of 2n+1: a stem and n blocks of two layers."""
-    depth = positive_int("depth", value, minimum=3)
-    if depth % 2 == 0:
-        raise ValueError(f"depth must be 2n+1 (3, 5, 7, ...), got {depth}")
-    return depth
+def depth(value: Any, step: int, rest: int) -> int:
+    """Return how many times n a depth of step n + rest, n >= 1, holds ``step`` layers."""
+    number = positive_int("depth", value, minimum=step + rest)
+    if (number - rest) % step:
+        examples = ", ".join(str(step * n + rest) for n in range(1, 5))
+        raise ValueError(f"depth must be {step}n+{rest} ({examples}, ...), got {number}")
+    return (number - rest) // step
 
 
 def divisible(name: str, sides: Sequence[Any], factor: int) -> None:

@@ -102,11 +102,8 @@ def cifar_resnet(depth: int, width: int = 16) -> Architecture:
     ------
     ValueError: a depth that is not 6n+2 with n >= 1, or a width below 1.
     """
-    depth = _checks.positive_int("depth", depth, minimum=8)
-    if depth % 6 != 2:
-        raise ValueError(f"depth must be 6n+2 (8, 14, 20, 26, ...), got {depth}")
+    n = _checks.depth(depth, 6, 2)
     width = _checks.positive_int("width", width)
-    n = (depth - 2) // 6
     stages = tuple(Stage(width * 2**i, n, stride=1 if i == 0 else 2) for i in range(3))
     return Architecture(f"cifar_resnet{depth}", "basic", width, 3, 1, False, stages)
 
@@ -143,11 +140,8 @@ def wide_resnet(depth: int, k: int) -> Architecture:
     ------
     ValueError: a depth that is not 6n+4 with n >= 1, or k below 1.
     """
-    depth = _checks.positive_int("depth", depth, minimum=10)
-    if depth % 6 != 4:
-        raise ValueError(f"depth must be 6n+4 (10, 16, 22, 28, ...), got {depth}")
+    n = _checks.depth(depth, 6, 4)
     k = _checks.positive_int("k", k)
-    n = (depth - 4) // 6
     stages = tuple(Stage(16 * k * 2**i, n, stride=1 if i == 0 else 2) for i in range(3))
     return Architecture(f"wide_resnet{depth}_{k}", "pre_activation", 16, 3, 1, False, stages)
 
@@ -179,3 +173,18 @@ def linear_survival(blocks: int, last: float = 0.5) -> list[float]:
     blocks = _checks.positive_int("blocks", blocks)
     last = _checks.probability("last", last)
     return [1 - block / blocks * (1 - last) for block in range(1, blocks + 1)]
+
+
+#: Where the layer norms of a Transformer stand.
+NORMS = ("pre", "post", "sandwich", "deepnorm", "none")
+#: How the branches of a Transformer join its stream, or streams.
+MERGES = (
+    "add",
+    "rezero",
+    "layer_scale",
+    "highway",
+    "stochastic_depth",
+    "hyper",
+    "manifold",
+    "depth_attention",
+)

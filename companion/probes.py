@@ -94,7 +94,7 @@ def autocorrelation(series: np.ndarray, max_lag: int) -> np.ndarray:
 def effective_rank(tokens: np.ndarray) -> float:
     """Return exp of the entropy of the normalised singular values of a matrix.
 
-    Roy and Vetterli 2007, EUSIPCO, definition 1: 1 where all tokens are multiples of one vector, r
+    Roy and Vetterli 2007, EUSIPCO: 1 where all tokens are multiples of one vector, r
     where r singular values are equal and the others zero.
 
     Parameters
@@ -114,7 +114,7 @@ def rank_one_residual(tokens: np.ndarray) -> float:
     """Return how far the tokens are from being all equal.
 
     The norm of what is left when the mean token is taken off, over the norm of the tokens. Dong et
-    al. 2021, arXiv 2103.03404, section 2, with Frobenius norms: 0 where attention has made all
+    al. 2021, arXiv 2103.03404, with Frobenius norms: 0 where attention has made all
     tokens one.
 
     Raises

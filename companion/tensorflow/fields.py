@@ -122,7 +122,7 @@ def residual_lstm(
 ) -> keras.Sequential:
     """Return stacked LSTMs, each in a residual connection (Wu et al. 2016, arXiv 1609.08144).
 
-    Tokens (N, T) to logits of the next token (N, T, vocabulary); section 3.1, eq. 6 and 7.
+    Tokens (N, T) to logits of the next token (N, T, vocabulary); section 3.1.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def speech_resnet(
     ValueError: an even depth, or any argument out of its range.
     """
     seed = _checks.seed(seed)
-    blocks = (_checks.odd_depth(depth) - 1) // 2
+    blocks = _checks.depth(depth, 2, 1)
     stack = [TemporalBlock(channels, 2 ** (i % 3), residual, name=str(i)) for i in range(blocks)]
     parts = [
         keras.Input((None, in_channels)),

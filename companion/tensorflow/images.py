@@ -184,9 +184,7 @@ def densenet_cifar(
     ------
     ValueError: a depth that is not 6n+4, or any argument out of its range.
     """
-    depth = _checks.positive_int("depth", depth, minimum=10)
-    if depth % 6 != 4:
-        raise ValueError(f"depth must be 6n+4 (10, 16, 22, ...), got {depth}")
+    layers_per_stage = _checks.depth(depth, 6, 4)
     growth = _checks.positive_int("growth", growth)
     seed = _checks.seed(seed)
     channels = 2 * growth
@@ -202,7 +200,7 @@ def densenet_cifar(
             parts.append(keras.Sequential(narrow, name=f"narrow{i}"))
             channels //= 2
         layers = [
-            DenseLayer(channels + j * growth, growth, name=str(j)) for j in range((depth - 4) // 6)
+            DenseLayer(channels + j * growth, growth, name=str(j)) for j in range(layers_per_stage)
         ]
         parts.append(keras.Sequential(layers, name=f"stage{i}"))
         channels += len(layers) * growth

@@ -215,7 +215,7 @@ def revnet_cifar(
     num_classes: int = 10,
     seed: int | None = None,
 ) -> keras.Sequential:
-    """Return a RevNet for small images (Gomez et al. 2017, arXiv 1707.04585, table 1).
+    """Return a RevNet for small images (Gomez et al. 2017, arXiv 1707.04585).
 
     (N, H, W, in_channels) to logits (N, num_classes). A unit has two branches of two convolutions.
     Without its shortcuts a reversible network has no meaning, so there is no ``residual`` argument;
@@ -234,9 +234,7 @@ def revnet_cifar(
     ------
     ValueError: a depth that is not 12n+2, or any argument out of its range.
     """
-    depth = _checks.positive_int("depth", depth, minimum=14)
-    if depth % 12 != 2:
-        raise ValueError(f"depth must be 12n+2 (14, 26, 38, ...), got {depth}")
+    units = _checks.depth(depth, 12, 2)
     width = _checks.multiple_of("width", width, 2)
     _checks.boolean("recompute", recompute)
     _checks.positive_int("num_classes", num_classes)
@@ -244,7 +242,7 @@ def revnet_cifar(
     parts = [keras.Input((None, None, in_channels)), Conv2d(in_channels, width, name="stem")]
     channels = width
     for i in range(3):
-        halves = 2 * ((depth - 2) // 12)
+        halves = 2 * units
         if i > 0:
             parts.append(CoupledBlock(channels, 2 * channels, stride=2, name=f"widen{i}"))
             channels, halves = 2 * channels, halves - 1

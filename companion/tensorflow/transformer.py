@@ -8,6 +8,7 @@ import keras
 from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
+from companion.architectures import MERGES, NORMS
 from companion.tensorflow.layers import Dense
 from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
 from companion.tensorflow.networks import Built
@@ -22,20 +23,6 @@ from companion.tensorflow.streams import (
     ManifoldHyperConnection,
 )
 from companion.weights.moving import rescale
-
-#: Where the layer norms of a Transformer stand.
-NORMS = ("pre", "post", "sandwich", "deepnorm", "none")
-#: How the branches of a Transformer join its stream, or streams.
-MERGES = (
-    "add",
-    "rezero",
-    "layer_scale",
-    "highway",
-    "stochastic_depth",
-    "hyper",
-    "manifold",
-    "depth_attention",
-)
 
 
 @keras.saving.register_keras_serializable("companion")

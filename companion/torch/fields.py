@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-import torch
 from torch import nn
 
-from companion import _checks, weights
+from companion import _checks
 from companion.torch.layers import Dense, HiddenDense
 from companion.torch.merges import Highway, LayerScale, ScaledAdd
+from companion.torch.networks import started
 from companion.torch.residual import Residual
 from companion.torch.sequences import (
     LSTM,
@@ -107,7 +107,7 @@ def residual_lstm(
 ) -> nn.Sequential:
     """Return stacked LSTMs, each in a residual connection (Wu et al. 2016, arXiv 1609.08144).
 
-    Tokens (N, T) to logits of the next token (N, T, vocabulary); section 3.1, eq. 6 and 7.
+    Tokens (N, T) to logits of the next token (N, T, vocabulary); section 3.1.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def speech_resnet(
     ValueError: an even depth, or any argument out of its range.
     """
     seed = _checks.seed(seed)
-    blocks = (_checks.odd_depth(depth) - 1) // 2
+    blocks = _checks.depth(depth, 2, 1)
     stack = [TemporalBlock(channels, 2 ** (i % 3), residual) for i in range(blocks)]
     return started(
         OrderedDict(
@@ -196,10 +196,3 @@ def speech_resnet(
         ),
         seed,
     )
-
-
-def started(parts: OrderedDict[str, Any], seed: int | None) -> nn.Sequential:
-    """Return the parts in a row, with fresh weights."""
-    model = nn.Sequential(parts)
-    weights.initialise(model, int(torch.randint(2**31, ())) if seed is None else seed)
-    return model

@@ -10,9 +10,9 @@ from torch import nn
 
 from companion import _checks
 from companion.torch.blocks import BasicBlock
-from companion.torch.fields import started
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
 from companion.torch.merges import Concatenate, Subtract
+from companion.torch.networks import started
 from companion.torch.residual import Residual
 from companion.torch.variants import DenseLayer
 
@@ -163,9 +163,7 @@ def densenet_cifar(
     ------
     ValueError: a depth that is not 6n+4, or any argument out of its range.
     """
-    depth = _checks.positive_int("depth", depth, minimum=10)
-    if depth % 6 != 4:
-        raise ValueError(f"depth must be 6n+4 (10, 16, 22, ...), got {depth}")
+    layers_per_stage = _checks.depth(depth, 6, 4)
     growth = _checks.positive_int("growth", growth)
     seed = _checks.seed(seed)
     channels = 2 * growth
@@ -181,7 +179,7 @@ def densenet_cifar(
                 )
             )
             channels //= 2
-        layers = [DenseLayer(channels + j * growth, growth) for j in range((depth - 4) // 6)]
+        layers = [DenseLayer(channels + j * growth, growth) for j in range(layers_per_stage)]
         parts[f"stage{i}"] = nn.Sequential(*layers)
         channels += len(layers) * growth
     parts["norm"], parts["relu"] = BatchNorm2d(channels), nn.ReLU()

@@ -104,12 +104,22 @@ class ResNet(nn.Module):
             head["norm"], head["relu"] = BatchNorm2d(channels), nn.ReLU()
         head["pool"], head["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
         self.head = nn.Sequential(head)
-        if seed is None:
-            seed = int(torch.randint(2**31, ()))
-        weights.initialise(self, seed, "he" if architecture.normalised else "fixup")
+        weights.initialise(self, drawn(seed), "he" if architecture.normalised else "fixup")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(x)))
+
+
+def started(parts: OrderedDict[str, Any], seed: int | None) -> nn.Sequential:
+    """Return the parts in a row, with fresh weights; ``None`` draws a seed from PyTorch."""
+    model = nn.Sequential(parts)
+    weights.initialise(model, drawn(seed))
+    return model
+
+
+def drawn(seed: int | None) -> int:
+    """Return the seed, or one from PyTorch's generator."""
+    return int(torch.randint(2**31, ())) if seed is None else seed
 
 
 def cifar_resnet(

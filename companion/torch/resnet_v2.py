@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion import _checks, weights
+from companion import _checks
 from companion.architectures import IMAGENET
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+from companion.torch.networks import started
 from companion.torch.residual import Residual
 from companion.torch.shortcuts import Identity, ZeroPad
 
@@ -69,13 +69,10 @@ def resnet50_v2(
         pool=GlobalAveragePool(),
         dense=Dense(channels, num_classes),
     )
-    model = nn.Sequential(
-        OrderedDict(
-            stem=nn.Sequential(stem), stages=nn.Sequential(*stages), head=nn.Sequential(head)
-        )
+    whole = OrderedDict(
+        stem=nn.Sequential(stem), stages=nn.Sequential(*stages), head=nn.Sequential(head)
     )
-    weights.initialise(model, int(torch.randint(2**31, ())) if seed is None else seed)
-    return model
+    return started(whole, seed)
 
 
 def _block(channels: int, width: int, stride: int, first: bool, residual: bool) -> nn.Module:

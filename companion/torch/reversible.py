@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from companion import _checks, weights
+from companion import _checks
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+from companion.torch.networks import started
 from companion.torch.residual import Residual
 from companion.torch.shortcuts import Identity, ZeroPad
 
@@ -182,7 +183,7 @@ def revnet_cifar(
     num_classes: int = 10,
     seed: int | None = None,
 ) -> nn.Sequential:
-    """Return a RevNet for small images (Gomez et al. 2017, arXiv 1707.04585, table 1).
+    """Return a RevNet for small images (Gomez et al. 2017, arXiv 1707.04585).
 
     (N, in_channels, H, W) to logits (N, num_classes). A unit has two branches of two convolutions.
     Without its shortcuts a reversible network has no meaning, so there is no ``residual`` argument;
@@ -201,9 +202,7 @@ def revnet_cifar(
     ------
     ValueError: a depth that is not 12n+2, or any argument out of its range.
     """
-    depth = _checks.positive_int("depth", depth, minimum=14)
-    if depth % 12 != 2:
-        raise ValueError(f"depth must be 12n+2 (14, 26, 38, ...), got {depth}")
+    units = _checks.depth(depth, 12, 2)
     width = _checks.multiple_of("width", width, 2)
     _checks.boolean("recompute", recompute)
     _checks.positive_int("num_classes", num_classes)
@@ -211,7 +210,7 @@ def revnet_cifar(
     parts = OrderedDict[str, nn.Module](stem=Conv2d(in_channels, width))
     channels = width
     for i in range(3):
-        halves = 2 * ((depth - 2) // 12)
+        halves = 2 * units
         if i > 0:
             parts[f"widen{i}"] = CoupledBlock(channels, 2 * channels, stride=2)
             channels, halves = 2 * channels, halves - 1
@@ -219,6 +218,4 @@ def revnet_cifar(
         parts[f"stage{i}"] = ReversibleSequential(*blocks, recompute=recompute)
     parts["norm"], parts["relu"] = BatchNorm2d(channels), nn.ReLU()
     parts["pool"], parts["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
-    model = nn.Sequential(parts)
-    weights.initialise(model, int(torch.randint(2**31, ())) if seed is None else seed)
-    return model
+    return started(parts, seed)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from companion import _checks, architectures, weights
+from companion import _checks, architectures
+from companion.architectures import MERGES, NORMS
 from companion.torch.layers import Dense
 from companion.torch.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
+from companion.torch.networks import started
 from companion.torch.residual import Residual
 from companion.torch.sequences import Attention, Embedding, LayerNorm, Positions
 from companion.torch.streams import (
@@ -22,20 +23,6 @@ from companion.torch.streams import (
     ManifoldHyperConnection,
 )
 from companion.weights.moving import rescale
-
-#: Where the layer norms of a Transformer stand.
-NORMS = ("pre", "post", "sandwich", "deepnorm", "none")
-#: How the branches of a Transformer join its stream, or streams.
-MERGES = (
-    "add",
-    "rezero",
-    "layer_scale",
-    "highway",
-    "stochastic_depth",
-    "hyper",
-    "manifold",
-    "depth_attention",
-)
 
 
 class Scale(nn.Module):
@@ -198,8 +185,7 @@ def transformer(
         parts["collapse"] = AttendOverDepth(channels)
     parts["norm"] = LayerNorm(channels)
     parts["dense"] = Dense(channels, vocabulary)
-    model = nn.Sequential(parts)
-    weights.initialise(model, int(torch.randint(2**31, ())) if seed is None else seed)
+    model = started(parts, seed)
     if norm == "deepnorm":  # arXiv 2203.00555, figure 2: b = (8 depth)^(-1/4)
         rescale(model, (8 * depth) ** -0.25, (".value", ".out", ".dense1", ".dense2"))
     return model
