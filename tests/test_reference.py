@@ -207,3 +207,31 @@ def test_merges_that_can_be_plain_addition_are():
     a, b = np.random.default_rng(0).normal(size=(2, 4, 8))
     for merge in (ref.ScaledAdd(1), ref.LayerScale(8, 1), ref.Add()):
         np.testing.assert_array_equal(merge.forward(a, b), a + b)
+
+
+@pytest.mark.parametrize("name", ["PreActivationBlock", "PreActivationBottleneckBlock"])
+@pytest.mark.parametrize("option", "ABC")
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [6, 7])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_pre_activation_blocks_equal_pytorch(name, option, stride, size, training, residual):
+    """In float64, to 1e-9; test_designs.py compares PyTorch with Keras in float32."""
+    options = {"shortcut": option, "residual": residual}
+    here = getattr(cp, name)(4, 8, stride, **options).double().train(training)
+    there = getattr(ref, name)(4, 8, stride, **options)
+    rng = np.random.default_rng(0)
+    for p in here.parameters():
+        p.data += torch.from_numpy(rng.normal(0, 0.2, p.shape))
+    weights.transfer(here, there)
+    x = torch.from_numpy(rng.normal(size=(3, 4, size, size))).requires_grad_()
+    y = here(x)
+    dy = rng.normal(size=tuple(y.shape))
+    y.backward(torch.from_numpy(dy))
+    out = there.forward(x.detach().numpy(), training)
+    np.testing.assert_allclose(out, y.detach().numpy(), atol=1e-9)
+    np.testing.assert_allclose(there.backward(dy), x.grad.numpy(), atol=1e-9)
+    layers = dict(there.named_layers())
+    for name, p in here.named_parameters():
+        leaf, key = name.rsplit(".", 1)
+        np.testing.assert_allclose(layers[leaf].grads[key], p.grad.numpy(), atol=1e-9)
