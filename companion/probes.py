@@ -32,6 +32,22 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """One step of a computation, as the framework recorded it.
+
+    Attributes
+    ----------
+    name: unique within its graph.
+    kind: what it computes, as ``"3x3 conv"`` or ``"+"``.
+    inputs: names of the operations whose results it read, ``"x"`` for the network's input.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Timing:
     """CPU seconds of two programs that took turns: every repetition, in order.
 

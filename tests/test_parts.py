@@ -14,7 +14,7 @@ import torch
 import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
-from companion import data, figures, recipe, weights
+from companion import data, recipe, weights
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,22 +106,6 @@ def test_the_learning_rate_makes_one_cycle():
     assert rates[-1] < 0.001 and rates[26:] == sorted(rates[26:], reverse=True)
 
 
-def test_an_svg_names_itself_and_follows_the_page():
-    def drawn():
-        drawing, axes = figures.figure()
-        figures.arm(axes, [1, 2], np.array([[1, 2], [2, 3]]), residual=True, label="residual")
-        return drawing
-
-    text = figures.svg(drawn(), 'a "line" < rising')
-    assert 'role="img" aria-label="a &quot;line&quot; &lt; rising"' in text
-    assert "currentColor" in text and "var(--companion-residual" in text and "#010203" not in text
-    assert text == figures.svg(drawn(), 'a "line" < rising')
-    drawing = drawn()
-    for alt in ("", "  ", None):
-        with pytest.raises(ValueError, match="alt"):
-            figures.svg(drawing, alt)
-
-
 @pytest.mark.parametrize(
     ("source", "target", "named"),
     [
@@ -177,18 +161,3 @@ def test_a_strided_projection_of_few_channels_does_not_corrupt_memory():
     )
     environment = {**os.environ, "MALLOC_CHECK_": "3"}
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
-
-
-def test_a_slide_shows_one_frame_and_prints_them_all(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
-    frames = [(str(i), figures.figure()[0], f"frame {i}") for i in range(3)]
-    figures.slide("depth", frames, start=1)
-    (bundle,) = shown
-    page = bundle["text/html"]
-    assert page.count("<div hidden>") == 2 and page.count('role="img"') == 3
-    assert 'type="range" min="0" max="2" value="1"' in page and "<output>1</output>" in page
-    assert bundle["text/plain"].splitlines() == [f"depth {i}: frame {i}" for i in range(3)]
-    for bad, start in ((frames[:1], 0), (frames, 3), (frames, -1)):
-        with pytest.raises(ValueError, match="slide"):
-            figures.slide("depth", bad, start)

@@ -14,7 +14,9 @@ from torch import nn
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import probes, weights
+from companion.tensorflow import costs as keras_costs
 from companion.tensorflow import probes as in_keras
+from companion.torch import costs as torch_costs
 from companion.torch import probes as in_torch
 
 torch.set_num_threads(1)
@@ -173,10 +175,10 @@ def test_loss_surface_of_a_quadratic():
 def test_costs_are_counted_by_hand(framework):
     if framework == "torch":
         block = cp.BasicBlock(4, 8, 2)
-        costs = in_torch.layer_costs(block, torch.zeros(2, 4, 6, 6))
+        costs = torch_costs.layer_costs(block, torch.zeros(2, 4, 6, 6))
     else:
         block = ct.BasicBlock(4, 8, 2)
-        costs = in_keras.layer_costs(block, np.zeros((2, 6, 6, 4), np.float32))
+        costs = keras_costs.layer_costs(block, np.zeros((2, 6, 6, 4), np.float32))
     by_name = {cost.name: cost for cost in costs}
     pixels = 9
     assert by_name["branch.conv1"].multiply_adds == 9 * 4 * 8 * pixels
@@ -188,7 +190,7 @@ def test_costs_are_counted_by_hand(framework):
 
 
 def test_resnet50_costs_what_the_paper_says():
-    costs = in_torch.layer_costs(cp.resnet50(version="v1"), torch.zeros(1, 3, 224, 224))
+    costs = torch_costs.layer_costs(cp.resnet50(version="v1"), torch.zeros(1, 3, 224, 224))
     # He et al. 2015, table 1: 3.8e9 for 50 layers, multiply-adds.
     assert sum(c.multiply_adds for c in costs) == pytest.approx(3.8e9, rel=0.03)
     assert sum(c.parameters for c in costs) == 25_557_032
@@ -197,25 +199,25 @@ def test_resnet50_costs_what_the_paper_says():
 def test_saved_bytes_of_known_layers():
     x = torch.zeros(10, 20)
     tanh = nn.Sequential(nn.Tanh(), nn.Tanh())  # each keeps its output
-    assert in_torch.saved_bytes(tanh, x) == 2 * 10 * 20 * 4
-    assert in_torch.saved_bytes(nn.Linear(20, 5), x) == 0  # keeps the input, which exists anyway
-    assert in_torch.saved_bytes(stack(1.0, 1.0), x) == 0  # an addition keeps nothing
+    assert torch_costs.saved_bytes(tanh, x) == 2 * 10 * 20 * 4
+    assert torch_costs.saved_bytes(nn.Linear(20, 5), x) == 0  # keeps the input, which exists anyway
+    assert torch_costs.saved_bytes(stack(1.0, 1.0), x) == 0  # an addition keeps nothing
 
 
 def test_reversible_networks_keep_no_more_when_they_grow():
     x = torch.zeros(2, 3, 16, 16)
-    sizes = [in_torch.saved_bytes(cp.revnet_cifar(d, 8), x) for d in (14, 38)]
-    stored = [in_torch.saved_bytes(cp.revnet_cifar(d, 8, recompute=False), x) for d in (14, 38)]
+    sizes = [torch_costs.saved_bytes(cp.revnet_cifar(d, 8), x) for d in (14, 38)]
+    stored = [torch_costs.saved_bytes(cp.revnet_cifar(d, 8, recompute=False), x) for d in (14, 38)]
     assert sizes[1] == sizes[0] < stored[0] < stored[1] / 2
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_times_are_taken_in_turns(training):
     x = np.random.default_rng(0).normal(size=(4, 16, 16, 8)).astype(np.float32)
-    here = in_torch.block_time(
+    here = torch_costs.block_time(
         cp.BasicBlock(8, 8), torch.from_numpy(x).permute(0, 3, 1, 2), 5, training
     )
-    there = in_keras.block_time(ct.BasicBlock(8, 8), x, 5, training)
+    there = keras_costs.block_time(ct.BasicBlock(8, 8), x, 5, training)
     for timing in (here, there):
         assert len(timing.first) == len(timing.second) == len(timing.again) == 5
         assert min(timing.first + timing.second) > 0
@@ -238,3 +240,37 @@ def test_blocks_are_found_by_the_same_names():
     names = list(in_torch.residual_blocks(here))
     assert names == list(in_keras.residual_blocks(there))
     assert len(names) == 6 and names[0] == "stages.0.0"
+
+
+def test_a_graph_shows_what_read_what():
+    x = torch.randn(2, 4, 8, 8)
+    kinds = {
+        "A": ["1 in 4 pixels", "pad with zeros"],
+        "B": ["1 in 4 pixels", "1x1 conv", "batch norm"],
+    }
+    for option, beside in kinds.items():
+        recorded = in_torch.graph(cp.BasicBlock(4, 8, 2, shortcut=option), x)
+        by_name = {operation.name: operation for operation in recorded}
+        assert len(by_name) == len(recorded)
+        (addition,) = (operation for operation in recorded if operation.kind == "+")
+        shortcut, branch = (way_back(by_name, name) for name in addition.inputs)
+        assert shortcut == beside
+        assert branch == ["3x3 conv", "batch norm", "ReLU", "3x3 conv", "batch norm"]
+    plain = in_torch.graph(cp.BasicBlock(4, 4, residual=False), x)
+    assert "+" not in [operation.kind for operation in plain]
+    assert all(len(operation.inputs) == 1 for operation in plain)
+    identity = in_torch.graph(cp.BasicBlock(4, 4), x)
+    assert next(o for o in identity if o.kind == "+").inputs[0] == "x"
+    concatenated = in_torch.graph(cp.DenseLayer(4), x)
+    assert concatenated[-1].kind == "concatenate" and "x" in concatenated[-1].inputs
+    with pytest.raises(ValueError, match="must use x"):
+        in_torch.graph(lambda x: torch.ones(2, requires_grad=True) * 2, x)
+
+
+def way_back(by_name, name):
+    """Kinds of the operations between the input and ``name``, along first inputs."""
+    kinds = []
+    while name != "x":
+        kinds.insert(0, by_name[name].kind)
+        name = by_name[name].inputs[0]
+    return kinds

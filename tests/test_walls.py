@@ -36,8 +36,9 @@ def files(where: str) -> list[Path]:
     "where",
     [
         "reference",
+        "claims",
         "data",
-        "figures.py",
+        "figures",
         "recipe.py",
         "probes.py",
         "architectures.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.probes import LayerCost, Timing
+from companion.probes import Operation
 from companion.torch.residual import Residual
 
 Loss = Callable[[], Tensor]
@@ -26,6 +25,75 @@ def residual_blocks(model: nn.Module) -> dict[str, Residual]:
         if isinstance(module, Residual) and not inside:
             found[name] = module
     return found
+
+
+_KINDS = {
+    "Add": "+",
+    "Addmm": "dense",
+    "Cat": "concatenate",
+    "ConstantPadNd": "pad with zeros",
+    "MaxPool2DWithIndices": "max pool",
+    "Mul": "times",
+    "NativeBatchNorm": "batch norm",
+    "Relu": "ReLU",
+    "Sub": "-",
+    "UpsampleNearest2D": "upsample",
+}
+
+
+def graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Operation]:
+    """Return the operations that led from x to ``module(x)``, each with what it read, in order.
+
+    They are read off the record that autograd kept of this very run, so a picture drawn from them
+    cannot show a connection that is not there. What acts on parameters alone is left out.
+
+    Parameters
+    ----------
+    module: differentiable. x: its input, a batch.
+
+    Raises
+    ------
+    ValueError: an output that does not depend on x.
+    """
+    x = x.detach().requires_grad_()
+    found: dict[Any, Operation | None] = {}
+
+    def visit(node: Any) -> Operation | None:
+        if node not in found:
+            kind = type(node).__name__.removesuffix("0").removesuffix("Backward")
+            if kind == "AccumulateGrad":
+                found[node] = Operation("x", "x", ()) if node.variable is x else None
+                return found[node]
+            parents = [visit(parent) for parent, _ in node.next_functions if parent is not None]
+            read = [operation for operation in parents if operation is not None]
+            inputs = tuple(operation.name for operation in read)
+            if not inputs:
+                found[node] = None  # a transposed weight, say
+            elif _passes(node, kind) or (kind == "Slice" and read[0].kind == _kind(node, kind)):
+                found[node] = read[0]  # rows, then columns: one thinning of the pixels
+            else:
+                number = sum(operation is not None for operation in found.values())
+                found[node] = Operation(f"{kind.lower()}{number}", _kind(node, kind), inputs)
+        return found[node]
+
+    if visit(module(x).grad_fn) is None:
+        raise ValueError("module must use x, got an output that does not depend on it")
+    kept: dict[str, Operation] = {o.name: o for o in found.values() if o is not None}
+    return [operation for operation in kept.values() if operation.name != "x"]
+
+
+def _kind(node: Any, kind: str) -> str:
+    if kind == "Convolution":
+        rows, columns = node._saved_weight.shape[2:]
+        return f"{rows}x{columns} conv"
+    if kind == "Slice":
+        return f"1 in {node._saved_step**2} pixels"
+    return _KINDS.get(kind, kind.lower())
+
+
+def _passes(node: Any, kind: str) -> bool:
+    """Whether the operation hands on all its values, as a slice over a whole axis does."""
+    return kind == "Slice" and node._saved_step == 1 or kind in ("Alias", "View")
 
 
 def gradient_norms(model: nn.Module, loss: Loss) -> dict[str, float]:
@@ -256,97 +324,3 @@ def loss_surface(
 def _filter_norms(weight: Tensor) -> Tensor:
     """The norm of each filter: over all axes but the first."""
     return weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))
-
-
-def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
-    """Return parameters and multiply-adds of each layer, and the additions of each merge.
-
-    Parameters
-    ----------
-    model: run once, without gradients, in inference mode. x: a batch of its input; costs are for
-        one example.
-    """
-    costs: list[LayerCost] = []
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
-            outputs = output.numel() // len(output) if isinstance(output, Tensor) else 0
-            products = 0
-            if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
-                products = outputs * module.weight[0].numel()
-            elif isinstance(module, nn.LSTM):
-                steps = inputs[0].shape[1]
-                products = steps * sum(p.numel() for p in module.parameters() if p.ndim > 1)
-            merged = name.endswith("merge")
-            kind = type(module).__name__
-            costs.append(LayerCost(name, kind, parameters, products, outputs if merged else 0))
-
-        return hook
-
-    def watched(name: str, module: nn.Module) -> bool:
-        own = any(True for _ in module.parameters(recurse=False))
-        return own or (name.endswith("merge") and not any(True for _ in module.children()))
-
-    handles = [m.register_forward_hook(keep(n)) for n, m in model.named_modules() if watched(n, m)]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(x)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return costs
-
-
-def saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Return the bytes that a forward pass keeps for the backward pass, exactly.
-
-    Every storage that autograd saves is counted once; parameters and the input are not, since they
-    exist anyway.
-    """
-    if x.is_floating_point():
-        x = x.detach().requires_grad_()
-    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = model(x)
-    total = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
-    del y
-    return total
-
-
-def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool = False) -> Timing:
-    """Return CPU seconds of a block with its shortcut and without, turn by turn.
-
-    Without: the same branch and activation, no shortcut, no merge. With ``training`` a step is a
-    forward and a backward pass, else a forward pass without gradients.
-
-    Raises
-    ------
-    ValueError: fewer than one repetition.
-    """
-    plain = Residual(block.branch, None, activation=block.activation)
-    x = x.detach().requires_grad_(training)
-
-    def seconds(module: nn.Module) -> float:
-        start = time.process_time()
-        with torch.set_grad_enabled(training):
-            y = module(x)
-        if training:
-            y.sum().backward()
-        return time.process_time() - start
-
-    turns = [
-        (seconds(block), seconds(plain), seconds(block))
-        for _ in range(_checks.positive_int("repetitions", repetitions) + 1)
-    ]
-    first, second, again = zip(*turns[1:], strict=True)  # the first turn warms up
-    return Timing(first, second, again)

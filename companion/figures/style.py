@@ -13,23 +13,29 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from companion import _checks
 
 #: The two arms, everywhere. Vermilion and dashed without a shortcut, blue and solid with one.
 #: Okabe and Ito's colours, told apart in every common form of colour blindness.
 PLAIN, RESIDUAL = "#d55e00", "#0072b2"
-_INK = "#010203"  # stands for the page's text colour until the figure is shown
+#: Stands for the page's text colour until the figure is shown.
+INK = "#010203"
+#: Stands for the page's background, likewise.
+PAPER = "#fdfefc"
 
 _STYLE: Any = {
     "figure.figsize": (3.6, 2.7),  # inches: at 350 pixels of phone, 10 points stay readable
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "lines.linewidth": 2,
     "lines.markersize": 5,
     "svg.hashsalt": "residual",  # the same drawing gives the same file
@@ -37,18 +43,24 @@ _STYLE: Any = {
 }
 
 
-def figure(width: float = 3.6, height: float = 2.7) -> tuple[Figure, Any]:
-    """Return an empty figure in the book's style and its axes; sizes in inches.
+def figure(width: float = 3.6, height: float = 2.7, columns: int = 1) -> tuple[Figure, Any]:
+    """Return an empty figure in the book's style and its axes.
+
+    Parameters
+    ----------
+    width, height: in inches; 3.6 by 2.7 is readable on a phone.
+    columns: of axes side by side, default 1; more than one come as an array.
 
     Raises
     ------
-    ValueError: a width or height that is not above zero.
+    ValueError: a width or height that is not above zero, or fewer than one column.
     """
+    columns = _checks.positive_int("columns", columns)
     if not (width > 0 and height > 0):
         raise ValueError(f"width and height must be above 0, got {width} and {height}")
     with matplotlib.rc_context(_STYLE):
         drawing = Figure(figsize=(width, height), layout="constrained")
-        return drawing, drawing.add_subplot()
+        return drawing, drawing.subplots(1, columns)
 
 
 def arm(axes: Any, x: Sequence[float], runs: np.ndarray, residual: bool, label: str) -> None:
@@ -79,6 +91,32 @@ def arm(axes: Any, x: Sequence[float], runs: np.ndarray, residual: bool, label: 
     )
 
 
+def maps(images: np.ndarray, titles: Sequence[str], limit: float | None = None) -> Figure:
+    """Draw feature maps side by side: blue above zero, vermilion below, white at zero.
+
+    Parameters
+    ----------
+    images: (K, H, W). titles: one for each.
+    limit: the value of the fullest colour; default, the largest absolute value.
+
+    Raises
+    ------
+    ValueError: images of another rank, or not one title for each.
+    """
+    images = np.asarray(images, dtype=float)
+    if images.ndim != 3 or len(images) != len(titles):
+        raise ValueError(f"images must be ({len(titles)}, H, W), got shape {images.shape}")
+    limit = float(np.abs(images).max()) if limit is None else limit
+    colours = LinearSegmentedColormap.from_list("signed", [PLAIN, "#ffffff", RESIDUAL])
+    drawing, axes = figure(1.3 * len(images), 1.7, len(images))
+    for ax, image, title in zip(np.atleast_1d(axes), images, titles, strict=True):
+        ax.imshow(image, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
+        ax.set_title(title, fontsize=9, color=INK)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    return drawing
+
+
 def svg(drawing: Figure, alt: str) -> str:
     """Return the figure as one accessible SVG element that follows the page's theme.
 
@@ -99,12 +137,13 @@ def svg(drawing: Figure, alt: str) -> str:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, variable in (
-        (_INK, "currentColor"),
+        (INK, "currentColor"),
+        (PAPER, "var(--pst-color-background, #ffffff)"),
         (PLAIN, f"var(--companion-plain, {PLAIN})"),
         (RESIDUAL, f"var(--companion-residual, {RESIDUAL})"),
     ):
         text = text.replace(colour, variable)
-    label = _escaped(alt)
+    label = escaped(alt)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 
 
@@ -132,98 +171,28 @@ def show(*drawings: tuple[Figure, str]) -> None:
     display(bundle, raw=True)
 
 
-def slide(name: str, frames: Sequence[tuple[str, Figure, str]], start: int = 0) -> None:
-    """Show one of several figures, chosen with a slider: no server, no library, keyboard included.
-
-    Parameters
-    ----------
-    name: what the slider changes, as "depth".
-    frames: (value, figure, alternative text) of each position, in order.
-    start: the position shown first, and the one that is printed.
-
-    Raises
-    ------
-    ValueError: fewer than two frames, an empty alternative text, or a start that is no position.
-    """
-    if len(frames) < 2 or not 0 <= start < len(frames):
-        raise ValueError(f"slide needs two frames or more and a start among them, got {start}")
-    from IPython.display import display
-
-    values = [_escaped(value) for value, _, _ in frames]
-    parts = "".join(
-        f"<div{'' if i == start else ' hidden'}>{svg(drawing, alt)}</div>"
-        for i, (_, drawing, alt) in enumerate(frames)
-    )
-    # The handler is the whole program: show the frame of this position, say its value.
-    handler = (
-        "const f=this.closest('.companion-slide'),v=this.dataset.values.split('|')[this.value];"
-        "f.querySelectorAll('.companion-frames>div').forEach((d,i)=>d.hidden=i!=this.value);"
-        "f.querySelector('output').textContent=v;this.setAttribute('aria-valuetext',v)"
-    )
-    page = (
-        '<div class="companion-slide"><label>'
-        f'{_escaped(name)} <input type="range" min="0" max="{len(frames) - 1}" value="{start}" '
-        f'data-values="{"|".join(values)}" aria-valuetext="{values[start]}" '
-        f'oninput="{handler}"> <output>{values[start]}</output></label>'
-        f'<div class="companion-figure companion-frames">{parts}</div></div>'
-    )
-    text = "\n".join(f"{name} {value}: {alt}" for value, _, alt in frames)
-    display({"text/html": page, "text/plain": text}, raw=True)
-
-
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
 
-def block_diagram(
-    branch: Sequence[str], shortcut: str | None, activation: str = ""
-) -> tuple[Figure, Any]:
-    """Draw a block: its branch downwards, its shortcut around it, the sum, the activation.
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
+    """Show a table, in Markdown, so that its text can be searched, compared and translated.
 
     Parameters
     ----------
-    branch: labels of the layers, first to last.
-    shortcut: label of the shortcut; ``None`` draws the plain control.
-    activation: label of what follows the sum; empty for nothing.
+    columns: headings. rows: one text for each column.
+    caption: a sentence before the table.
+
+    Raises
+    ------
+    ValueError: no row, or a row of another length.
     """
-    names = list(branch)
-    height = 0.42 * (len(names) + 4)
-    drawing, axes = figure(3.4, height)
-    axes.set_axis_off()
-    box = {"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": _INK}
-    path = {"arrowstyle": "-|>", "color": _INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+    wrong = [row for row in rows if len(row) != len(columns)]
+    if not rows or wrong:
+        raise ValueError(f"rows must hold {len(columns)} texts each, got {wrong or 'no row'}")
+    from IPython.display import display
 
-    def arrow(start: tuple[float, float], end: tuple[float, float], **style: Any) -> None:
-        axes.annotate("", end, start, arrowprops={**path, **style})
-
-    y = 0.0
-    axes.text(0, y, "x", ha="center", va="center", style="italic", color=_INK)
-    for name in names:
-        arrow((0, y - 0.28), (0, y - 0.7))
-        y -= 1
-        axes.text(0, y, name, ha="center", va="center", bbox=box, color=_INK)
-    if shortcut is not None:
-        arrow((0, y - 0.28), (0, y - 0.7))
-        y -= 1
-        axes.text(
-            0,
-            y,
-            "+",
-            ha="center",
-            va="center",
-            bbox={**box, "boxstyle": "circle,pad=0.2"},
-            color=_INK,
-        )
-        line = {"color": RESIDUAL, "linewidth": 2.4, "solid_capstyle": "round"}
-        axes.plot([0.08, 1.5, 1.5], [-0.42, -0.42, y], **line)
-        arrow((1.5, y), (0.2, y), color=RESIDUAL, linewidth=2.4)
-        axes.text(1.6, y / 2, shortcut, color=RESIDUAL, va="center", ha="left")
-    if activation:
-        arrow((0, y - 0.28), (0, y - 0.7))
-        y -= 1
-        axes.text(0, y, activation, ha="center", va="center", bbox=box, color=_INK)
-    arrow((0, y - 0.28), (0, y - 0.75))
-    axes.text(0, y - 1, "y", ha="center", va="center", style="italic", color=_INK)
-    axes.set_xlim(-1.3, 3.0)
-    axes.set_ylim(y - 1.3, 0.4)
-    return drawing, axes
+    lines = [list(columns), ["---"] * len(columns), *map(list, rows)]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = f"{caption}\n\n{text}" if caption else text
+    display({"text/markdown": text, "text/plain": text}, raw=True)

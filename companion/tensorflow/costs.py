@@ -1,0 +1,101 @@
+"""Measuring what a network costs: parameters, arithmetic, time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import KerasTensor as Tensor
+
+from companion import _checks
+from companion.probes import LayerCost, Timing
+from companion.tensorflow.probes import watch
+from companion.tensorflow.residual import Residual
+from companion.weights.leaves import keras_children
+
+
+def layer_costs(model: keras.layers.Layer, x: Any) -> list[LayerCost]:
+    """Return parameters and multiply-adds of each layer, and the additions of each merge.
+
+    Parameters
+    ----------
+    model: run once, eagerly, in inference mode. x: a batch of its input; costs are for one example.
+    """
+    costs: list[LayerCost] = []
+    layers: dict[str, keras.layers.Layer] = {}
+
+    def visit(layer: keras.layers.Layer, name: str) -> None:
+        inside = {id(v) for _, child in keras_children(layer) for v in child.weights}
+        own = [v for v in layer.trainable_weights if id(v) not in inside]
+        if own or name.endswith("merge") or isinstance(layer, keras.layers.LSTM):
+            layers[name] = layer
+            return
+        for child_name, child in keras_children(layer):
+            visit(child, f"{name}.{child_name}" if name else child_name)
+
+    def look(name: str, output: Tensor) -> None:
+        layer = layers[name]
+        parameters = int(sum(np.prod(v.shape) for v in layer.trainable_weights))
+        outputs = int(np.prod(output.shape[1:]))
+        products = 0
+        if isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Dense)):
+            products = outputs * int(np.prod(layer.kernel.shape[:-1]))
+        elif isinstance(layer, keras.layers.LSTM):
+            kernels = [v for v in layer.trainable_weights if len(v.shape) > 1]
+            products = output.shape[1] * int(sum(np.prod(v.shape) for v in kernels))
+        merged = name.endswith("merge")
+        kind = type(layer).__name__
+        costs.append(LayerCost(name, kind, parameters, products, outputs if merged else 0))
+
+    visit(model, "")
+    watch(model, layers, x, False, look)
+    return costs
+
+
+def block_time(block: Residual, x: Any, repetitions: int = 15, training: bool = False) -> Timing:
+    """Return CPU seconds of a block with its shortcut and without, turn by turn.
+
+    Without: the same branch and activation, no shortcut, no merge. Both are compiled with
+    ``tf.function``. With ``training`` a step is a forward and a backward pass.
+
+    Raises
+    ------
+    ValueError: fewer than one repetition.
+    """
+    plain = Residual(block.branch, None, activation=block.activation)
+    x = tf.convert_to_tensor(x)
+
+    def compiled(layer: Residual) -> Callable[[], Any]:
+        @tf.function
+        def step() -> Any:
+            if not training:
+                return layer(x, training=False)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(layer(x, training=True))
+            return tape.gradient(y, [x, *(v.value for v in layer.branch.trainable_variables)])
+
+        return step
+
+    def seconds(step: Callable[[], Any]) -> float:
+        start = time.process_time()
+        _finished(step())
+        return time.process_time() - start
+
+    with_shortcut, without = compiled(block), compiled(plain)
+    turns = [
+        (seconds(with_shortcut), seconds(without), seconds(with_shortcut))
+        for _ in range(_checks.positive_int("repetitions", repetitions) + 1)
+    ]
+    first, second, again = zip(*turns[1:], strict=True)  # the first turn traces and warms up
+    return Timing(first, second, again)
+
+
+def _finished(result: Any) -> None:
+    """Read one number, so that the computation is over."""
+    tensors: Sequence[Any] = result if isinstance(result, (list, tuple)) else [result]
+    float(tf.reshape(tensors[0], [-1])[0])
