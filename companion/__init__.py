@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "architectures",
+    "claims",
     "data",
     "figures",
     "probes",

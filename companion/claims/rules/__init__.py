@@ -1,0 +1,8 @@
+"""The article's claims, section by section, each with the rule that turns numbers into a verdict.
+
+Bounds stand where a measurement could be taken either way: what would count, said beforehand.
+"""
+
+from companion.claims.rules import algorithm, background, concept, mathematics, program
+
+__all__ = ["algorithm", "background", "concept", "mathematics", "program"]

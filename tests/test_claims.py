@@ -1,0 +1,155 @@
+"""The ledger: every claim has an entry, every entry points at a cell, and numbers decide."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import companion.torch as ct
+from companion import claims
+from companion.claims.settling import KEY
+
+ROOT = Path(__file__).resolve().parents[1]
+LEDGER = claims.ledger()
+ANSWERED = {
+    f"{letter}{i}"
+    for letter, last in zip("BCAMP", (3, 6, 5, 2, 5), strict=True)
+    for i in range(1, last + 1)
+}
+
+
+def outputs(id: str) -> list[dict]:
+    """Return what the cells tagged with this claim settled it with."""
+    path = ROOT / "book" / f"{claims.CLAIMS[id].notebook}.ipynb"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    tagged = [c for c in cells if f"claim-{id}" in c["metadata"].get("tags", [])]
+    assert len(tagged) == 1, f"{path.name} needs one cell tagged claim-{id}, has {len(tagged)}"
+    found = [o["metadata"].get(KEY) for o in tagged[0]["outputs"] if "metadata" in o]
+    return [settled for settled in found if settled and settled["id"] == id]
+
+
+def test_every_claim_of_these_chapters_is_settled():
+    assert set(LEDGER) >= ANSWERED
+    assert set(LEDGER) == set(claims.CLAIMS), "a rule without a cell, or a cell without a rule"
+
+
+@pytest.mark.parametrize("id", sorted(LEDGER))
+def test_the_stored_numbers_are_those_of_the_cell(id):
+    (settled,) = outputs(id)
+    assert settled["numbers"] == LEDGER[id].numbers
+
+
+@pytest.mark.parametrize("id", sorted(LEDGER))
+def test_the_verdict_would_change_if_the_numbers_did(id):
+    entry = LEDGER[id]
+    assert set(entry.claim.otherwise) == set(entry.numbers)
+    assert entry.claim.verdict(**entry.claim.otherwise).word != entry.verdict.word
+
+
+@pytest.mark.parametrize("id", sorted(LEDGER))
+def test_the_entry_names_a_test_that_exists(id):
+    file, _, name = LEDGER[id].claim.test.partition("::")
+    text = (ROOT / file).read_text("utf-8")
+    assert re.search(rf"^def {name}\(", text, re.M), LEDGER[id].claim.test
+    assert LEDGER[id].claim.kind in ("measured", "derived", "cited")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("0*.ipynb")), ids=lambda p: p.stem)
+def test_each_chapter_ends_with_the_claims_that_it_settles(path):
+    here = sorted(id for id in LEDGER if LEDGER[id].claim.notebook == path.stem)
+    source = "\n".join("".join(c["source"]) for c in json.loads(path.read_text("utf-8"))["cells"])
+    (shown,) = re.findall(r"claims\.table\(([^)]*)\)", source)
+    assert sorted(re.findall(r'"(\w+)"', shown)) == here
+
+
+def test_settling_shows_the_verdict_and_keeps_the_numbers(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda bundle, metadata=None, raw=True: shown.append((bundle, metadata)),
+    )
+    monkeypatch.setattr("companion.claims.settling._SETTLED", {})
+    with pytest.raises(ValueError, match="C3"):
+        claims.table("C3")
+    claims.settle("C3", log10_plain=-9.1234, log10_residual=1.5432)
+    bundle, metadata = shown.pop()
+    assert metadata[KEY] == {"id": "C3", "numbers": {"log10_plain": -9.1, "log10_residual": 1.5}}
+    assert "**Holds**" in bundle["text/markdown"] and "10^-9.1" in bundle["text/plain"]
+    claims.settle("C3", digits=1, log10_plain=-9.1234, log10_residual=-8.0)
+    assert "does not hold" in shown.pop()[0]["text/plain"]
+    claims.table("C3")
+    assert '<a href="#claim-C3">C3</a>' in shown.pop()[0]["text/markdown"]
+
+
+@pytest.mark.parametrize(
+    ("id", "numbers", "named"),
+    [
+        ("Z9", {}, "id must be one of"),
+        ("C3", {"log10_plain": -9.0}, "log10_residual"),
+        ("C3", {"log10_plain": -9.0, "log10_residual": 1.0, "more": 1.0}, "more"),
+        ("C3", {"log10_plain": float("nan"), "log10_residual": 1.0}, "log10_plain must be finite"),
+        ("C3", {"log10_plain": -9.0, "log10_residual": 1.0, "digits": 0}, "digits"),
+    ],
+)
+def test_settling_refuses(id, numbers, named):
+    with pytest.raises(ValueError, match=named):
+        claims.settle(id, **numbers)
+
+
+def test_refreshing_a_notebook_replaces_its_numbers_and_no_others(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("refresh", ROOT / "tools" / "refresh.py")
+    assert spec is not None and spec.loader is not None
+    refresh = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "refresh", refresh)
+    spec.loader.exec_module(refresh)
+    stored = tmp_path / "measured.json"
+    stored.write_text(json.dumps({"C1": {"a": 1}, "A1": {"b": 2}, "C2": {"old": 0}}))
+    monkeypatch.setattr(refresh, "MEASURED", stored)
+    refresh.keep_numbers("02_idea", {"C2": {"new": 3}})
+    assert json.loads(stored.read_text()) == {"A1": {"b": 2}, "C2": {"new": 3}}
+
+
+def test_the_dates_of_b3_are_the_bibliographys():
+    text = (ROOT / "book" / "references.bib").read_text("utf-8")
+    numbers = LEDGER["B3"].numbers
+    for key, name in (
+        ("srivastava2015highway", "highway_networks"),
+        ("he2016deep", "residual_networks"),
+    ):
+        entry = text[text.index(f"{{{key},") :]
+        assert re.search(r"arXiv (\d{4})\.", entry)[1] == str(numbers[name])
+
+
+def test_a_single_linear_layer_with_a_shortcut_is_a_plain_layer():
+    torch.manual_seed(0)
+    for layer, x in (
+        (ct.Dense(5, 5), torch.randn(3, 5)),
+        (ct.Conv2d(4, 4), torch.randn(2, 4, 6, 7)),
+    ):
+        plain = type(layer)(layer.weight.shape[1], layer.weight.shape[0])
+        plain.load_state_dict(layer.state_dict())
+        with torch.no_grad():
+            if x.ndim == 2:
+                plain.weight += torch.eye(5)
+            else:
+                plain.weight[range(4), range(4), 1, 1] += 1
+        residual = ct.Residual(layer, activation=nn.ReLU())
+        assert torch.allclose(residual(x), torch.relu(plain(x)), atol=1e-5)
+        assert not torch.allclose(residual(x), torch.relu(layer(x)), atol=1e-2)
+
+
+def test_the_corrected_network_classifies():
+    import keras
+
+    import companion.tensorflow as ctf
+
+    assert ct.residual_network((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    corrected = ctf.residual_network((28, 28, 1), 10)
+    assert tuple(corrected(keras.ops.zeros((2, 28, 28, 1))).shape) == (2, 10)
