@@ -51,3 +51,24 @@ def test_the_recipe_beats_the_articles_network_in_a_tenth_of_its_time():
     assert mean("cpu_seconds", name, **recipe) <= 0.1 * mean("cpu_seconds", name, **article)
     difference = mean("test_accuracy", name, **recipe) - mean("test_accuracy", name, **in_keras)
     assert abs(difference) <= 0.005
+
+
+def test_deep_plain_networks_need_more_epochs():
+    def epochs(depth, residual):
+        chosen = runs("convergence", depth=depth, residual=residual)
+        needed = [
+            next((i for i, loss in enumerate(r["loss"], 1) if loss <= 0.3), 99) for r in chosen
+        ]
+        return np.median(needed)
+
+    assert abs(epochs(8, True) - epochs(8, False)) <= 1
+    assert epochs(44, True) <= 5 and epochs(44, False) == 99
+
+
+def test_at_equal_parameters_shortcuts_do_not_hurt_the_test_accuracy():
+    for depth in (8, 20):
+        residual, plain = (
+            mean("test_accuracy", "depth", framework="torch", depth=depth, residual=r)
+            for r in (True, False)
+        )
+        assert residual > plain - 0.01
