@@ -17,9 +17,8 @@ def cells(path: Path, kind: str) -> list[dict]:
 
 
 def test_there_are_notebooks():
-    assert {"welcome.ipynb", "01_background.ipynb", "05_code.ipynb"} <= {
-        path.name for path in NOTEBOOKS
-    }
+    chapters = ["01_background", "02_idea", "03_algorithm", "04_gradients", "04_scale", "05_code"]
+    assert {"welcome", *chapters} <= {path.stem for path in NOTEBOOKS}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
@@ -54,5 +53,28 @@ def test_what_a_chapter_has():
         for heading in parts:
             assert f"## {heading}" in text, (path.name, heading)
         exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
-        assert len(exercises) >= 3
+        assert len(exercises) >= 4, path.name
         assert exercises == re.findall(r"\{solution-start\} (\S+)", text)
+
+
+def test_every_citation_has_an_entry_and_every_entry_a_citation():
+    bibliography = (BOOK / "references.bib").read_text("utf-8")
+    entries = re.findall(r"^@\w+\{([^,]+),", bibliography, re.M)
+    cited = {
+        key.strip()
+        for path in NOTEBOOKS
+        for cell in cells(path, "markdown")
+        for keys in re.findall(r"\{cite\}`([^`]+)`", "".join(cell["source"]))
+        for key in keys.split(",")
+    }
+    assert sorted(entries) == sorted(set(entries)) and set(entries) == cited
+
+
+def test_there_are_five_figures_to_turn():
+    turned = [
+        call
+        for path in NOTEBOOKS
+        for cell in cells(path, "code")
+        for call in re.findall(r"figures\.(slide|choose)\(", "".join(cell["source"]))
+    ]
+    assert len(turned) >= 5 and set(turned) == {"slide", "choose"}

@@ -55,7 +55,8 @@ def browser():
 
 
 def test_there_are_pages() -> None:
-    assert {"book/welcome.html", "book/05_code.html", "book/api/torch.html"} <= set(PAGES)
+    expected = "welcome 01_background 02_idea 03_algorithm 04_gradients 04_scale 05_code api/torch"
+    assert {f"book/{name}.html" for name in expected.split()} <= set(PAGES)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -104,7 +105,7 @@ def test_a_chosen_framework_stays_chosen(browser, server) -> None:
 
 
 @pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="SCREENSHOTS names no folder")
-@pytest.mark.parametrize("name", ["book/welcome.html", "book/05_code.html"])
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_take_screenshots(name, width, theme, browser, server) -> None:
@@ -119,15 +120,69 @@ def test_take_screenshots(name, width, theme, browser, server) -> None:
     page.close()
 
 
-def test_a_slider_moves_its_figure(browser, server):
+def turning(browser, server, name, index=0):
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(server + "book/01_background.html")
-    slider = page.locator(".companion-slide input").first
-    frames = page.locator(".companion-slide .companion-frames").first.locator("> div")
-    assert [frames.nth(i).is_visible() for i in range(frames.count())].count(True) == 1
-    slider.focus()
+    page.goto(server + name)
+    turn = page.locator(".companion-turn").nth(index)
+    return page, turn.locator("input"), turn.locator(".companion-frames > div")
+
+
+def visible(frames):
+    return [i for i in range(frames.count()) if frames.nth(i).is_visible()]
+
+
+@pytest.mark.parametrize("name", ["01_background", "03_algorithm", "04_scale"])
+def test_a_slider_moves_its_figure(name, browser, server):
+    page, control, frames = turning(browser, server, f"book/{name}.html")
+    assert len(visible(frames)) == 1
+    control.focus()
     page.keyboard.press("Home")
-    assert frames.nth(0).is_visible() and frames.nth(0).locator("svg").is_visible()
+    assert visible(frames) == [0] and frames.nth(0).locator("svg").is_visible()
     page.keyboard.press("End")
-    assert frames.nth(frames.count() - 1).is_visible() and not frames.nth(0).is_visible()
-    assert slider.get_attribute("aria-valuetext") == "60"
+    assert visible(frames) == [frames.count() - 1]
+    said = control.get_attribute("aria-valuetext")
+    assert said == page.locator(".companion-turn output").first.inner_text() and said
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["02_idea", "04_gradients"])
+def test_a_choice_changes_its_figure_by_key_and_by_touch(name, browser, server):
+    page, options, frames = turning(browser, server, f"book/{name}.html")
+    assert options.count() == frames.count() >= 5 and visible(frames) == [0]
+    options.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert visible(frames) == [1]
+    options.last.check()
+    assert visible(frames) == [frames.count() - 1]
+    page.close()
+
+
+def test_passing_over_a_path_shows_it(browser, server):
+    page, options, frames = turning(browser, server, "book/04_gradients.html")
+    page.locator(".companion-turn label").nth(3).hover()
+    assert visible(frames) == [3]
+    page.close()
+
+
+def test_paper_shows_every_position(browser, server):
+    page, control, frames = turning(browser, server, "book/02_idea.html")
+    page.emulate_media(media="print")
+    assert visible(frames) == list(range(frames.count()))
+    assert not control.first.is_visible()
+    page.close()
+
+
+def test_every_verdict_is_linked_to_its_cell(browser, server):
+    seen = 0
+    for name in PAGES:
+        page = browser.new_page()
+        page.goto(server + name)
+        for link in page.locator('a[href^="#claim-"]').all():
+            target = page.locator(link.get_attribute("href"))
+            assert target.count() == 1, (name, link.get_attribute("href"))
+            assert f"Claim {link.inner_text()}." in target.evaluate(
+                "e => e.closest('.cell').innerText"
+            )
+            seen += 1
+        page.close()
+    assert seen >= 21
