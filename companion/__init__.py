@@ -21,6 +21,7 @@ _MODULES = (
     "probes",
     "recipe",
     "reference",
+    "tasks",
     "tensorflow",
     "torch",
     "weights",

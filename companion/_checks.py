@@ -104,6 +104,14 @@ def same_shape(shortcut: Sequence[Any], branch: Sequence[Any]) -> None:
         )
 
 
+def alike(first: str, one: Sequence[int], second: str, other: Sequence[int]) -> None:
+    """Raise unless two arrays, named in the message, have equal shapes."""
+    if tuple(one) != tuple(other):
+        raise ValueError(
+            f"{first} and {second} must have the same shape, got {tuple(one)} and {tuple(other)}"
+        )
+
+
 def several_values(name: str, values_per_channel: Any) -> None:
     """Raise where a batch norm in training would see one value per channel (variance zero)."""
     if isinstance(values_per_channel, int) and values_per_channel == 1:
@@ -113,11 +121,18 @@ def several_values(name: str, values_per_channel: Any) -> None:
         )
 
 
-def images(name: str, shape: Sequence[int], finite: bool = True) -> None:
-    """Raise unless ``shape`` is a non-empty batch of images (N, H, W, C) without NaN."""
-    rank(name, shape, 4, "(N, H, W, C)")
+def finite_batch(name: str, shape: Sequence[int], finite: bool) -> None:
+    """Raise unless ``shape`` has no empty axis and the values were found finite."""
+    if 0 in shape:
+        raise ValueError(f"{name} must not be empty, got shape {tuple(shape)}")
     if not finite:
         raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+
+def same_length(name: str, values: Any, length: int) -> None:
+    """Raise unless ``values`` has ``length`` entries."""
+    if len(values) != length:
+        raise ValueError(f"{name} must have one entry for each of {length} examples")
 
 
 def square_stride(name: str, value: Any) -> int:

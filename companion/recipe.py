@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from companion import _checks
 class Recipe:
     """The settings of one training run, checked on construction.
 
-    SGD with Nesterov momentum 0.9 and one learning-rate cycle (Smith and Topin,
+    SGD with Nesterov momentum 0.9, or Adam, and one learning-rate cycle (Smith and Topin,
     arXiv 1708.07120): up from a tenth of the peak over the first quarter, then down by a cosine
     to zero. Weight decay is decoupled (Loshchilov and Hutter, arXiv 1711.05101) and spares
     biases and batch norms.
@@ -27,12 +28,16 @@ class Recipe:
     Parameters
     ----------
     epochs: passes over the training set, default 10.
-    batch_size: images per step, default 64; an incomplete last batch is dropped.
+    batch_size: examples per step, default 64; an incomplete last batch is dropped.
     learning_rate: peak of the cycle, default 0.1.
     weight_decay: fraction of a weight lost per step and unit learning rate, default 0.005.
     label_smoothing: probability moved from the label to all classes, in [0, 1), default 0.
     shift: largest random shift of an image in pixels, per axis, default 0.
-    seed: of the order of the images and of the shifts, default 0.
+    seed: of the order of the examples and of the shifts, default 0.
+    optimiser: ``"sgd"`` (default) or ``"adam"`` (Kingma and Ba, arXiv 1412.6980, with its defaults
+        0.9, 0.999, 1e-8).
+    loss: ``"cross_entropy"`` (default) of integer labels, where -1 means "do not count", or
+        ``"squared_error"``, the mean over all numbers.
     """
 
     epochs: int = 10
@@ -42,6 +47,8 @@ class Recipe:
     label_smoothing: float = 0.0
     shift: int = 0
     seed: int = 0
+    optimiser: str = "sgd"
+    loss: str = "cross_entropy"
 
     momentum: float = field(default=0.9, init=False)
 
@@ -54,6 +61,8 @@ class Recipe:
         _checks.number("label_smoothing", self.label_smoothing, 0, 1)
         _checks.positive_int("shift", self.shift, minimum=0)
         _checks.positive_int("seed", self.seed, minimum=0)
+        _checks.option("optimiser", self.optimiser, ("sgd", "adam"))
+        _checks.option("loss", self.loss, ("cross_entropy", "squared_error"))
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of ``step`` (from 0) out of ``steps``."""
@@ -70,8 +79,9 @@ class History:
 
     Attributes
     ----------
-    loss: mean training loss over the epoch, in nats, label smoothing included.
-    accuracy: fraction of training images classified rightly as they were seen, in [0, 1].
+    loss: mean training loss over the epoch; cross-entropy in nats, label smoothing included.
+    accuracy: fraction of the training labels that were met as they were seen, in [0, 1]; 0 where
+        the loss is a squared error.
     seconds: wall-clock time of the epoch.
     learning_rate: at the epoch's last step.
     """
@@ -95,30 +105,55 @@ class History:
         return asdict(self)
 
 
-def check_examples(name: str, x: np.ndarray, y: np.ndarray | None = None) -> None:
-    """Raise unless x is a finite batch (N, H, W, C) and y its N integer labels."""
-    _checks.images(f"x_{name}", np.shape(x), finite=bool(np.isfinite(np.asarray(x)).all()))
-    if y is not None and (
-        np.ndim(y) != 1 or len(y) != len(x) or not np.issubdtype(np.asarray(y).dtype, np.integer)
-    ):
+def check_training(data: Any, recipe: Recipe) -> int:
+    """Raise unless the training part fits the recipe; return the number of whole batches.
+
+    Parameters
+    ----------
+    data: has ``x_train`` and ``y_train``, and ``num_classes`` where the loss is a cross-entropy.
+    """
+    check_examples("train", data.x_train)
+    if recipe.loss == "cross_entropy":
+        check_labels("train", data.x_train, data.y_train, data.num_classes)
+    else:
+        _checks.same_length("y_train", data.y_train, len(data.x_train))
+        check_examples("train", data.y_train, name="y")
+    if recipe.shift and np.ndim(data.x_train) != 4:
+        raise ValueError(f"shift must be 0 unless x_train holds images, got {recipe.shift}")
+    return steps_per_epoch(recipe, len(data.x_train))
+
+
+def check_examples(part: str, x: np.ndarray, name: str = "x") -> None:
+    """Raise unless x is a finite, non-empty batch (N, C), (N, T), (N, T, C) or (N, H, W, C)."""
+    shape = np.shape(x)
+    if not 2 <= len(shape) <= 4:
         raise ValueError(
-            f"y_{name} must hold one integer label for each of the {len(x)} images, "
-            f"got shape {np.shape(y)} of {np.asarray(y).dtype}"
+            f"{name}_{part} must have 2 to 4 dimensions (N, ..., C), got shape {shape}"
         )
+    _checks.finite_batch(f"{name}_{part}", shape, bool(np.isfinite(np.asarray(x)).all()))
 
 
-def check_labels(name: str, y: np.ndarray, classes: int) -> None:
-    """Raise unless every label is one of ``classes``."""
+def check_labels(part: str, x: np.ndarray, y: np.ndarray, classes: int) -> None:
+    """Raise unless y holds integer labels below ``classes``, one for each example, step or pixel.
+
+    -1 stands for a label that does not count.
+    """
+    each = {(len(x),), np.shape(x), np.shape(x)[:-1]}
+    if np.shape(y) not in each or not np.issubdtype(np.asarray(y).dtype, np.integer):
+        raise ValueError(
+            f"y_{part} must hold one integer label for each of the {len(x)} examples, or for each "
+            f"of their steps or pixels, got shape {np.shape(y)} of {np.asarray(y).dtype}"
+        )
     low, high = int(np.min(y)), int(np.max(y))
-    if low < 0 or high >= classes:
-        raise ValueError(f"y_{name} must be from 0 to {classes - 1}, got {low} to {high}")
+    if low < -1 or high >= classes or high < 0:
+        raise ValueError(f"y_{part} must be from 0 to {classes - 1} or -1, got {low} to {high}")
 
 
 def steps_per_epoch(recipe: Recipe, examples: int) -> int:
     """Return the number of whole batches; raise where there is none."""
     if recipe.batch_size > examples:
         raise ValueError(
-            f"batch_size must be at most the {examples} training images, got {recipe.batch_size}"
+            f"batch_size must be at most the {examples} training examples, got {recipe.batch_size}"
         )
     return examples // recipe.batch_size
 
@@ -138,13 +173,18 @@ def shifted(x: np.ndarray, shift: int, rng: np.random.Generator) -> np.ndarray:
 def batches(
     x: np.ndarray, y: np.ndarray, recipe: Recipe, epoch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the shuffled, shifted batches of one epoch: x (B, H, W, C) float32, y (B,) int64."""
+    """Yield the shuffled, shifted batches of one epoch: floats as float32, integers as int64."""
     rng = np.random.default_rng([recipe.seed, epoch])
     order = rng.permutation(len(x))
     for step in range(steps_per_epoch(recipe, len(x))):
         chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        images = shifted(x[chosen], recipe.shift, rng)
-        yield images.astype(np.float32, copy=False), y[chosen].astype(np.int64, copy=False)
+        yield narrow(shifted(x[chosen], recipe.shift, rng)), narrow(y[chosen])
+
+
+def narrow(values: np.ndarray) -> np.ndarray:
+    """Return floats as float32 and integers as int64, which both frameworks take."""
+    kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32
+    return values.astype(kind, copy=False)
 
 
 def diverged(loss: float, epoch: int, step: int, rate: float) -> FloatingPointError:

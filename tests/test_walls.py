@@ -40,6 +40,7 @@ def files(where: str) -> list[Path]:
         "data",
         "figures",
         "recipe.py",
+        "tasks.py",
         "probes.py",
         "architectures.py",
         "_checks.py",

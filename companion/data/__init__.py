@@ -1,5 +1,25 @@
 """Real data that ships inside a dependency: nothing to download, nothing made up."""
 
+from companion.data.brain import Slices, brain
+from companion.data.dates import DatePairs, dates
+from companion.data.digits import digits8
 from companion.data.mnist import Dataset, halved, mnist
+from companion.data.photographs import Photographs, noisy, patches, photographs
+from companion.data.speech import Sequences, japanese_vowels
 
-__all__ = ["Dataset", "halved", "mnist"]
+__all__ = [
+    "Dataset",
+    "DatePairs",
+    "Photographs",
+    "Sequences",
+    "Slices",
+    "brain",
+    "dates",
+    "digits8",
+    "halved",
+    "japanese_vowels",
+    "mnist",
+    "noisy",
+    "patches",
+    "photographs",
+]

@@ -13,15 +13,15 @@ from keras import ops
 from tqdm.auto import tqdm
 
 from companion import _checks
-from companion.data import Dataset
 from companion.recipe import (
     History,
     Recipe,
     batches,
     check_examples,
     check_labels,
+    check_training,
     diverged,
-    steps_per_epoch,
+    narrow,
 )
 
 
@@ -40,16 +40,20 @@ def use_threads(threads: int = 1) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def fit(model: keras.Model, data: Dataset, *, progress: bool = True, **settings: Any) -> History:
+def fit(model: keras.Model, data: Any, *, progress: bool = True, **settings: Any) -> History:
     """Train ``model`` on the training part of ``data``.
 
     Parameters
     ----------
-    model: maps images (N, H, W, C) to logits (N, num_classes). It is trained in place.
-    data: images and labels, channels last; see :func:`companion.data.mnist`.
+    model: maps a batch to logits, or to numbers where the loss is a squared error. It is trained
+        in place.
+    data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
+        it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
+        for each example, step or pixel. Where the loss is a squared error, ``y_train`` holds what
+        the model is to return, channels last.
     progress: whether to show a bar on stderr, default True.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed.
+        weight_decay, label_smoothing, shift, seed, optimiser, loss.
 
     Returns
     -------
@@ -57,17 +61,17 @@ def fit(model: keras.Model, data: Dataset, *, progress: bool = True, **settings:
 
     Raises
     ------
-    ValueError: settings, images or labels out of their range; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     recipe = Recipe(**settings)
-    check_examples("train", data.x_train, data.y_train)
-    check_labels("train", data.y_train, data.num_classes)
-    steps = steps_per_epoch(recipe, len(data.x_train))
+    steps = check_training(data, recipe)
+    _check_axes("x_train", model, data.x_train)
+    classified = recipe.loss == "cross_entropy"
     model.compile(
         optimizer=_optimiser(model, recipe, steps),
-        loss=_CrossEntropy(recipe.label_smoothing),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        loss=_CrossEntropy(recipe.label_smoothing) if classified else "mean_squared_error",
+        metrics=[_met] if classified else [],
     )
     watch = _Watch(recipe, steps, progress)
     try:
@@ -108,12 +112,13 @@ def _optimiser(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimize
     total = recipe.epochs * steps
     # Keras asks for one rate past the last step when it saves, so the table ends on zero.
     rates = [recipe.rate(step, total) for step in range(total)] + [0.0]
-    optimiser = keras.optimizers.SGD(
-        _Cycle(rates),
-        momentum=recipe.momentum,
-        nesterov=True,
-        weight_decay=recipe.weight_decay or None,
-    )
+    decay = recipe.weight_decay or None
+    if recipe.optimiser == "adam":
+        optimiser = keras.optimizers.Adam(_Cycle(rates), epsilon=1e-8, weight_decay=decay)
+    else:
+        optimiser = keras.optimizers.SGD(
+            _Cycle(rates), momentum=recipe.momentum, nesterov=True, weight_decay=decay
+        )
     optimiser.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
     )
@@ -122,7 +127,7 @@ def _optimiser(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimize
 
 @keras.saving.register_keras_serializable("companion")
 class _CrossEntropy(keras.losses.Loss):
-    """Cross-entropy of logits against integer labels, with label smoothing."""
+    """Mean cross-entropy of logits against the integer labels that count, smoothed."""
 
     def __init__(self, label_smoothing: float = 0.0, **keras_options: Any) -> None:
         super().__init__(**keras_options)
@@ -130,12 +135,29 @@ class _CrossEntropy(keras.losses.Loss):
 
     def call(self, labels: Any, logits: Any) -> Any:
         classes = logits.shape[-1]
-        target = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)
+        labels = _labels(labels, logits)
+        target = ops.one_hot(ops.maximum(labels, 0), classes)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+        each = keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+        counts = ops.cast(labels >= 0, each.dtype)
+        return each * counts / ops.mean(counts)  # Keras takes the mean over all of them
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable("companion")
+def _met(labels: Any, logits: Any) -> Any:
+    """The fraction of the labels that count which the largest logit meets."""
+    labels = _labels(labels, logits)
+    met = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
+    counts = ops.cast(labels >= 0, "float32")
+    return met * counts / ops.mean(counts)
+
+
+def _labels(labels: Any, logits: Any) -> Any:
+    """Labels without the last axis of length 1 that Keras adds to vectors."""
+    return ops.cast(ops.reshape(labels, ops.shape(logits)[:-1]), "int32")
 
 
 class _Watch(keras.callbacks.Callback):
@@ -162,23 +184,33 @@ class _Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         seconds = time.perf_counter() - self.start
         rate = self.rate(self.steps - 1)
-        self.history = self.history.then(logs["loss"], logs["accuracy"], seconds, rate)
+        self.history = self.history.then(logs["loss"], logs.get("_met", 0.0), seconds, rate)
         self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
 
 
 def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Return the logits (N, num_classes) of images x (N, H, W, C), in inference mode.
+    """Return what the model makes of x in inference mode: logits, mostly.
+
+    Parameters
+    ----------
+    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T).
+    batch_size: examples at a time, default 256.
+
+    Returns
+    -------
+    (N, ...), channels or classes last.
 
     Raises
     ------
-    ValueError: x that is not a finite, non-empty batch of images, or a batch_size below 1.
+    ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
     """
     check_examples("test", x)
     batch_size = _checks.positive_int("batch_size", batch_size)
-    images = np.asarray(x, dtype=np.float32)
+    _check_axes("x", model, x)
+    x = narrow(np.asarray(x))
     parts = [
-        np.asarray(model.predict_on_batch(images[i : i + batch_size]))
-        for i in range(0, len(images), batch_size)
+        np.asarray(model.predict_on_batch(x[i : i + batch_size]))
+        for i in range(0, len(x), batch_size)
     ]
     return np.concatenate(parts)
 
@@ -190,15 +222,22 @@ def evaluate(
 
     Parameters
     ----------
-    x: images (N, H, W, C). y: integer labels (N,).
+    x: as for :func:`predict`. y: integer labels for each example, step or pixel; -1 does not count.
 
     Raises
     ------
-    ValueError: images or labels of the wrong form.
+    ValueError: examples or labels of the wrong form.
     """
-    check_examples("test", x, y)
     logits = predict(model, x, batch_size)
-    check_labels("test", y, logits.shape[1])
-    labels = np.asarray(y, dtype=np.int64)
+    check_labels("test", x, y, logits.shape[-1])
+    counts = np.asarray(y) >= 0
+    labels, logits = np.asarray(y)[counts], logits[counts]
     loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    return float(ops.mean(loss)), float((logits.argmax(1) == labels).mean())
+    return float(ops.mean(loss)), float((logits.argmax(-1) == labels).mean())
+
+
+def _check_axes(name: str, model: keras.Model, x: np.ndarray) -> None:
+    """Raise where Keras would add or drop an axis without a word."""
+    expected = getattr(model, "input_shape", None)
+    if isinstance(expected, tuple):
+        _checks.rank(name, np.shape(x), len(expected), f"like {expected}")

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from companion import _checks
-from companion.data import Dataset
 from companion.recipe import (
     History,
     Recipe,
     batches,
     check_examples,
     check_labels,
+    check_training,
     diverged,
-    steps_per_epoch,
+    narrow,
 )
 
 
@@ -35,16 +35,20 @@ def use_threads(threads: int = 1) -> None:
     torch.set_num_threads(_checks.positive_int("threads", threads))
 
 
-def fit(model: nn.Module, data: Dataset, *, progress: bool = True, **settings: Any) -> History:
+def fit(model: nn.Module, data: Any, *, progress: bool = True, **settings: Any) -> History:
     """Train ``model`` on the training part of ``data``.
 
     Parameters
     ----------
-    model: maps images (N, C, H, W) to logits (N, num_classes). It is trained in place.
-    data: images and labels, channels last; see :func:`companion.data.mnist`.
+    model: maps a batch to logits, or to numbers where the loss is a squared error. It is trained
+        in place.
+    data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
+        it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
+        for each example, step or pixel. Where the loss is a squared error, ``y_train`` holds what
+        the model is to return, channels last.
     progress: whether to show a bar on stderr, default True.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed.
+        weight_decay, label_smoothing, shift, seed, optimiser, loss.
 
     Returns
     -------
@@ -52,36 +56,33 @@ def fit(model: nn.Module, data: Dataset, *, progress: bool = True, **settings: A
 
     Raises
     ------
-    ValueError: settings, images or labels out of their range; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     recipe = Recipe(**settings)
-    check_examples("train", data.x_train, data.y_train)
-    check_labels("train", data.y_train, data.num_classes)
-    steps = steps_per_epoch(recipe, len(data.x_train))
-    optimiser = _Nesterov(model, recipe)
+    steps = check_training(data, recipe)
+    optimiser = (_Nesterov if recipe.optimiser == "sgd" else _Adam)(model, recipe)
+    measured = _cross_entropy if recipe.loss == "cross_entropy" else _squared_error
     history = History()
     bar = tqdm(total=recipe.epochs * steps, unit="step", disable=None if progress else True)
     with bar:
         for epoch in range(recipe.epochs):
-            start, total, right = time.perf_counter(), 0.0, 0
+            start, total, right = time.perf_counter(), 0.0, 0.0
             model.train()
             for step, (x, y) in enumerate(batches(data.x_train, data.y_train, recipe, epoch)):
                 rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                images, labels = _to_tensor(x), torch.from_numpy(y)
-                logits = model(images)
-                loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+                loss, accuracy = measured(model(_to_tensor(x)), y, recipe.label_smoothing)
                 value = loss.item()
                 if not math.isfinite(value):
                     raise diverged(value, epoch, step, rate)
                 loss.backward()
                 optimiser.step(rate)
                 total += value
-                right += int((logits.argmax(1) == labels).sum())
+                right += accuracy
                 bar.update()
             history = history.then(
                 total / steps,
-                right / (steps * recipe.batch_size),
+                right / steps,
                 time.perf_counter() - start,
                 rate,
             )
@@ -90,12 +91,22 @@ def fit(model: nn.Module, data: Dataset, *, progress: bool = True, **settings: A
     return history
 
 
-class _Nesterov:
-    """SGD with Nesterov momentum in Keras's form, where the velocity holds the learning rate.
+def _cross_entropy(logits: Tensor, y: np.ndarray, smoothing: float) -> tuple[Tensor, float]:
+    """The mean over all labels that count, and the fraction of them that is met."""
+    labels = torch.from_numpy(y)
+    classes = 1 if logits.ndim == 4 else -1  # images have them second, sequences last
+    logits = logits.movedim(classes, 1)
+    loss = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=smoothing)
+    met = (logits.argmax(1) == labels)[labels >= 0]
+    return loss, float(met.float().mean())
 
-    torch.optim.SGD multiplies by the rate last, which differs once the rate changes, and decays
-    weights through the velocity. Ten lines here make the two frameworks take the same steps.
-    """
+
+def _squared_error(output: Tensor, y: np.ndarray, smoothing: float) -> tuple[Tensor, float]:
+    return F.mse_loss(output, _to_tensor(y)), 0.0
+
+
+class _Optimiser:
+    """What both share: which weights move, and which decay."""
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
@@ -105,24 +116,67 @@ class _Nesterov:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        steps = [
-            torch.zeros_like(p) if p.grad is None else p.grad.mul(-rate) for p in self.parameters
-        ]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         torch._foreach_mul_(self.decayed, 1 - rate * self.decay)
+        self.move(gradients, rate)
+        for p in self.parameters:
+            p.grad = None
+
+    def move(self, gradients: list[Tensor], rate: float) -> None:
+        raise NotImplementedError
+
+
+class _Nesterov(_Optimiser):
+    """SGD with Nesterov momentum in Keras's form, where the velocity holds the learning rate.
+
+    torch.optim.SGD multiplies by the rate last, which differs once the rate changes, and decays
+    weights through the velocity. A few lines here make the two frameworks take the same steps.
+    """
+
+    def move(self, gradients: list[Tensor], rate: float) -> None:
+        steps = torch._foreach_mul(gradients, -rate)
         torch._foreach_mul_(self.velocity, self.momentum)  # v = mu v - rate g
         torch._foreach_add_(self.velocity, steps)
         torch._foreach_add_(self.parameters, steps)  # w = w + mu v - rate g
         torch._foreach_add_(self.parameters, self.velocity, alpha=self.momentum)
-        for p in self.parameters:
-            p.grad = None
+
+
+class _Adam(_Optimiser):
+    """Adam in Keras's form (arXiv 1412.6980, end of section 2): the rate holds both corrections.
+
+    Importing torch.optim would cost two seconds that a page does not have.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        super().__init__(model, recipe)
+        self.squares = [torch.zeros_like(p) for p in self.parameters]
+        self.taken = 0
+
+    def move(self, gradients: list[Tensor], rate: float) -> None:
+        self.taken += 1
+        rate *= math.sqrt(1 - 0.999**self.taken) / (1 - 0.9**self.taken)
+        torch._foreach_lerp_(self.velocity, gradients, 1 - 0.9)  # m = 0.9 m + 0.1 g
+        torch._foreach_lerp_(self.squares, torch._foreach_mul(gradients, gradients), 1 - 0.999)
+        scale = torch._foreach_sqrt(self.squares)
+        torch._foreach_add_(scale, 1e-8)
+        torch._foreach_addcdiv_(self.parameters, self.velocity, scale, -rate)
 
 
 def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Return the logits (N, num_classes) of images x (N, H, W, C), in inference mode.
+    """Return what the model makes of x in inference mode: logits, mostly.
+
+    Parameters
+    ----------
+    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T).
+    batch_size: examples at a time, default 256.
+
+    Returns
+    -------
+    (N, ...), channels or classes last.
 
     Raises
     ------
-    ValueError: x that is not a finite, non-empty batch of images, or a batch_size below 1.
+    ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
     """
     check_examples("test", x)
     batch_size = _checks.positive_int("batch_size", batch_size)
@@ -130,13 +184,11 @@ def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarra
     model.eval()
     try:
         with torch.inference_mode():
-            parts = [
-                model(_to_tensor(x[i : i + batch_size])).numpy()
-                for i in range(0, len(x), batch_size)
-            ]
+            parts = [model(_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
     finally:
         model.train(was_training)
-    return np.concatenate(parts)
+    whole = torch.cat(parts)
+    return (whole.permute(0, 2, 3, 1) if whole.ndim == 4 else whole).numpy()
 
 
 def evaluate(
@@ -146,20 +198,23 @@ def evaluate(
 
     Parameters
     ----------
-    x: images (N, H, W, C). y: integer labels (N,).
+    x: as for :func:`predict`. y: integer labels for each example, step or pixel; -1 does not count.
 
     Raises
     ------
-    ValueError: images or labels of the wrong form.
+    ValueError: examples or labels of the wrong form.
     """
-    check_examples("test", x, y)
-    logits = torch.from_numpy(predict(model, x, batch_size))
-    check_labels("test", y, logits.shape[1])
+    logits = torch.from_numpy(predict(model, x, batch_size)).movedim(-1, 1)
+    check_labels("test", x, y, logits.shape[1])
     labels = torch.from_numpy(np.asarray(y, dtype=np.int64))
-    loss = F.cross_entropy(logits, labels).item()
-    return loss, float((logits.argmax(1) == labels).float().mean())
+    loss = F.cross_entropy(logits, labels, ignore_index=-1).item()
+    return loss, float((logits.argmax(1) == labels)[labels >= 0].float().mean())
 
 
 def _to_tensor(x: np.ndarray) -> Tensor:
-    """(N, H, W, C) array to (N, C, H, W) tensor, in the memory order that convolutions like."""
-    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).permute(0, 3, 1, 2)
+    """An array as a tensor; images (N, H, W, C) become (N, C, H, W) in the order of their bytes.
+
+    Convolutions like that order of memory.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(narrow(np.asarray(x))))
+    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor

@@ -3,6 +3,28 @@
 Bounds stand where a measurement could be taken either way: what would count, said beforehand.
 """
 
-from companion.claims.rules import algorithm, background, concept, mathematics, program
+from companion.claims.rules import (
+    algorithm,
+    background,
+    concept,
+    denoising,
+    images,
+    language,
+    mathematics,
+    medical,
+    program,
+    speech,
+)
 
-__all__ = ["algorithm", "background", "concept", "mathematics", "program"]
+__all__ = [
+    "algorithm",
+    "background",
+    "concept",
+    "denoising",
+    "images",
+    "language",
+    "mathematics",
+    "medical",
+    "program",
+    "speech",
+]

@@ -1,0 +1,1 @@
+"""The article's section 6: medical images."""
