@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import re
 import sys
@@ -153,3 +154,58 @@ def test_the_corrected_network_classifies():
     assert ct.residual_network((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
     corrected = ctf.residual_network((28, 28, 1), 10)
     assert tuple(corrected(keras.ops.zeros((2, 28, 28, 1))).shape) == (2, 10)
+
+
+def test_gradients_explode_where_the_verdict_says():
+    def growth(**options):
+        model = ct.residual_mlp(64, 10, 30, 64, seed=0, **options)
+        torch.manual_seed(0)
+        streams = [model.stem(torch.randn(128, 64))]
+        for block in model.blocks:
+            streams.append(block(streams[-1]))
+        first, last = torch.autograd.grad(
+            torch.logsumexp(streams[-1], 1).sum(), [streams[0], streams[-1]]
+        )
+        return float(first.norm() / last.norm())
+
+    assert growth() > 100 * growth(residual=False)  # without a norm, shortcuts explode
+    assert growth(norm="batch", residual=False) > 100 * growth(norm="batch")  # with one, they help
+
+
+CASES = [
+    ("A1", (0, 1, 0), "holds with conditions"),
+    ("A1", (0.1, 1, 0), "does not hold"),
+    ("A3", (0.005, 0.009), "holds with conditions"),
+    ("A3", (0.005, 0.011), "holds"),
+    ("A5", (0.0, 0.0, 0.019, 0), "does not hold"),
+    ("A5", (0.0, 0.0, 0.021, 0), "holds"),
+    ("A5", (0.0, -0.021, 0.0, 5), "holds"),
+    ("B1", (-9, 0.3, 500, 0.99, 0.95, 1), "holds with conditions"),
+    ("B1", (-9, 0.3, 500, 0.99, 0.985, 1), "does not hold"),
+    ("B1", (-9, 1e-4, 500, 0.99, 0.95, 1), "holds"),
+    ("B2", (0.0, -8, 1), "holds"),
+    ("B2", (0.0, -8, -7.5), "holds with conditions"),
+    ("B2", (1e-3, -8, 1), "does not hold"),
+    ("C3", (-9, -0.9), "holds"),
+    ("C3", (-9, -1.1), "does not hold"),
+    ("C3", (-0.9, 1), "does not hold"),
+    ("C4", (0, 6, 6, 1), "holds with conditions"),
+    ("C4", (6, 0, 6, 1), "holds"),
+    ("C4", (0, 6, 1, 1), "does not hold"),
+    ("C5", (3, 3, 13, 4, 0.49), "holds with conditions"),
+    ("C5", (3, 3, 13, 4, 0.51), "holds"),
+    ("C5", (3, 3, 4, 13, 0.01), "does not hold"),
+    ("C6", (0, 0.4, 1e-5), "holds with conditions"),
+    ("C6", (0, 0.4, 1.0), "holds"),
+    ("C6", (0, 0.01, 1e-5), "does not hold"),
+    ("M1", (0, 0.5, 0, 0.8, 0.5), "holds with conditions"),
+    ("M1", (0, 0.5, 0, 0.54, 0.5), "does not hold"),
+    ("P4", (0.0, 0.06, 0.4), "does not hold"),
+    ("P4", (0.06, 0.06, 0.4), "holds"),
+]
+
+
+@pytest.mark.parametrize(("id", "numbers", "word"), CASES)
+def test_each_rule_turns_where_it_says(id, numbers, word):
+    names = inspect.signature(claims.CLAIMS[id].rule).parameters
+    assert claims.CLAIMS[id].verdict(**dict(zip(names, numbers, strict=True))).word == word

@@ -72,3 +72,14 @@ def test_at_equal_parameters_shortcuts_do_not_hurt_the_test_accuracy():
             for r in (True, False)
         )
         assert residual > plain - 0.01
+
+
+def test_gradients_of_normalised_networks_by_depth():
+    def level(depth, residual, epoch):
+        chosen = runs("gradients", depth=depth, residual=residual, epoch=epoch)
+        return np.median([r["first_over_last"] for r in chosen])
+
+    assert level(56, False, 0) > 100 > 20 > level(56, True, 0)  # plain ones explode at the start
+    for epoch in (1, 2, 3, 4):
+        assert 0.5 < level(32, False, epoch) < 2  # level, and yet behind
+        assert level(56, False, epoch) < 0.3

@@ -2,9 +2,10 @@
 
 from companion.figures.diagrams import block_diagram, graph, route
 from companion.figures.interactive import choose, slide
-from companion.figures.style import PLAIN, RESIDUAL, arm, figure, maps, show, svg, table
+from companion.figures.style import MUTED, PLAIN, RESIDUAL, arm, figure, maps, show, svg, table
 
 __all__ = [
+    "MUTED",
     "PLAIN",
     "RESIDUAL",
     "arm",

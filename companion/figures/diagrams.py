@@ -82,7 +82,7 @@ def graph(operations: Sequence[Operation], input_label: str = "x") -> tuple[Figu
 
     Raises
     ------
-    ValueError: no operation.
+    ValueError: no operation, or a way at the side that itself forks, as a highway's gate does.
     """
     if not operations:
         raise ValueError("operations must hold at least one, got none")
@@ -94,6 +94,8 @@ def graph(operations: Sequence[Operation], input_label: str = "x") -> tuple[Figu
         for at in by_name[name].inputs:
             between: list[str] = []
             while at not in place:  # along the side, back to the middle
+                if len(by_name[at].inputs) > 1:
+                    raise ValueError(f"operations must not fork at the side, got {at!r}")
                 between.insert(0, by_name[at].kind)
                 at = by_name[at].inputs[0]
             if between or place[name] - place[at] > 1:

@@ -40,13 +40,13 @@ def slide(name: str, frames: Sequence[Frame], start: int = 0) -> None:
     values = [escaped(value) for value, _, _ in frames]
     say = (
         f"const v=this.dataset.values.split('|')[this.value];{_SHOW};"
-        "this.parentElement.querySelector('output').textContent=v;"
+        "this.closest('.companion-turn').querySelector('output').textContent=v;"
         "this.setAttribute('aria-valuetext',v)"
     )
     control = (
         f'<label>{escaped(name)} <input type="range" min="0" max="{len(frames) - 1}" '
         f'value="{start}" data-values="{"|".join(values)}" aria-valuetext="{values[start]}" '
-        f'oninput="{say}"> <output>{values[start]}</output></label>'
+        f'autocomplete="off" oninput="{say}"></label> <output>{values[start]}</output>'
     )
     _display(name, control, frames, start)
 
@@ -70,7 +70,8 @@ def choose(name: str, frames: Sequence[Frame], start: int = 0, hover: bool = Fal
     enter = ' onmouseenter="this.firstElementChild.click()"' if hover else ""
     options = "".join(
         f'<label{enter}><input type="radio" name="choice-{group[:8]}" value="{i}"'
-        f'{" checked" if i == start else ""} onchange="{_SHOW}"> {escaped(value)}</label> '
+        f'{" checked" if i == start else ""} autocomplete="off" onchange="{_SHOW}"> '
+        f"{escaped(value)}</label> "
         for i, (value, _, _) in enumerate(frames)
     )
     control = f"<fieldset><legend>{escaped(name)}</legend>{options}</fieldset>"
@@ -80,6 +81,8 @@ def choose(name: str, frames: Sequence[Frame], start: int = 0, hover: bool = Fal
 def _check(caller: str, frames: Sequence[Frame], start: int) -> None:
     if len(frames) < 2 or not 0 <= start < len(frames):
         raise ValueError(f"{caller} needs two frames or more and a start among them, got {start}")
+    if any("|" in value for value, _, _ in frames):
+        raise ValueError("the values of frames must not contain '|'")
 
 
 def _display(name: str, control: str, frames: Sequence[Frame], start: int) -> None:

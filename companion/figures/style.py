@@ -6,6 +6,7 @@ the two arms of every experiment take the page's two colours, so one drawing ser
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ PLAIN, RESIDUAL = "#d55e00", "#0072b2"
 INK = "#010203"
 #: Stands for the page's background, likewise.
 PAPER = "#fdfefc"
+#: For what is neither arm: predictions, bands of noise. Legible on both pages.
+MUTED = "#76787a"
 
 _STYLE: Any = {
     "figure.figsize": (3.6, 2.7),  # inches: at 350 pixels of phone, 10 points stay readable
@@ -63,7 +66,15 @@ def figure(width: float = 3.6, height: float = 2.7, columns: int = 1) -> tuple[F
         return drawing, drawing.subplots(1, columns)
 
 
-def arm(axes: Any, x: Sequence[float], runs: np.ndarray, residual: bool, label: str) -> None:
+def arm(
+    axes: Any,
+    x: Sequence[float],
+    runs: np.ndarray,
+    residual: bool,
+    label: str,
+    marker: str = "o",
+    lift: float = 0,
+) -> None:
     """Draw one arm of an experiment: the mean over seeds, its spread, a label at its end.
 
     Parameters
@@ -72,7 +83,8 @@ def arm(axes: Any, x: Sequence[float], runs: np.ndarray, residual: bool, label: 
     x: K positions.
     runs: (seeds, K) results.
     residual: which arm, and with it colour and line.
-    label: stands beside the last point.
+    label: stands beside the last point, ``lift`` points above it.
+    marker: tells several curves of one arm apart, default a disc.
 
     Raises
     ------
@@ -84,11 +96,16 @@ def arm(axes: Any, x: Sequence[float], runs: np.ndarray, residual: bool, label: 
     mean, spread = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(x))
     colour = RESIDUAL if residual else PLAIN
     axes.errorbar(
-        x, mean, spread, color=colour, linestyle="-" if residual else "--", marker="o", capsize=3
+        x,
+        mean,
+        spread,
+        color=colour,
+        linestyle="-" if residual else "--",
+        marker=marker,
+        capsize=3,
     )
-    axes.annotate(
-        label, (x[-1], mean[-1]), (7, 0), textcoords="offset points", color=colour, va="center"
-    )
+    at: Any = {"textcoords": "offset points", "va": "center"}
+    axes.annotate(label, (x[-1], mean[-1]), (7, lift), color=colour, **at)
 
 
 def maps(images: np.ndarray, titles: Sequence[str], limit: float | None = None) -> Figure:
@@ -132,19 +149,22 @@ def svg(drawing: Figure, alt: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
-    # Several figures share a page: ids carry the figure's own name.
-    name = f"f{np.frombuffer(alt.encode(), np.uint8).astype(int).cumsum().sum() % 10**6}"
+    # Several figures share a page: ids carry a name that the drawing itself gives.
+    name = f"f{hashlib.sha256((alt + text).encode()).hexdigest()[:8]}"
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, variable in (
         (INK, "currentColor"),
         (PAPER, "var(--pst-color-background, #ffffff)"),
+        (MUTED, "var(--pst-color-text-muted, #6a6c6e)"),
         (PLAIN, f"var(--companion-plain, {PLAIN})"),
         (RESIDUAL, f"var(--companion-residual, {RESIDUAL})"),
     ):
         text = text.replace(colour, variable)
     label = escaped(alt)
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
+    # Text that names no colour takes the page's, in both themes.
+    head = f'<svg role="img" aria-label="{label}" fill="currentColor"'
+    return text.replace("<svg", head, 1).strip()
 
 
 def show(*drawings: tuple[Figure, str]) -> None:

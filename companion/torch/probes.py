@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,18 +50,19 @@ def graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Operation]:
 
     Parameters
     ----------
-    module: differentiable. x: its input, a batch.
+    module: differentiable; it runs once as it is, and in training mode a batch norm takes note.
+    x: its input, a batch.
 
     Raises
     ------
-    ValueError: an output that does not depend on x.
+    ValueError: an output that no operation made of x.
     """
     x = x.detach().requires_grad_()
     found: dict[Any, Operation | None] = {}
 
     def visit(node: Any) -> Operation | None:
         if node not in found:
-            kind = type(node).__name__.removesuffix("0").removesuffix("Backward")
+            kind = re.sub(r"Backward\d*$", "", type(node).__name__)
             if kind == "AccumulateGrad":
                 found[node] = Operation("x", "x", ()) if node.variable is x else None
                 return found[node]
@@ -76,8 +78,9 @@ def graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Operation]:
                 found[node] = Operation(f"{kind.lower()}{number}", _kind(node, kind), inputs)
         return found[node]
 
-    if visit(module(x).grad_fn) is None:
-        raise ValueError("module must use x, got an output that does not depend on it")
+    last = module(x).grad_fn
+    if last is None or visit(last) is None:
+        raise ValueError("module must use x, got an output that no operation made of it")
     kept: dict[str, Operation] = {o.name: o for o in found.values() if o is not None}
     return [operation for operation in kept.values() if operation.name != "x"]
 
@@ -86,14 +89,20 @@ def _kind(node: Any, kind: str) -> str:
     if kind == "Convolution":
         rows, columns = node._saved_weight.shape[2:]
         return f"{rows}x{columns} conv"
+    if kind == "Slice" and node._saved_step == 1:
+        return "crop"
     if kind == "Slice":
-        return f"1 in {node._saved_step**2} pixels"
+        return f"1 in {node._saved_step**2} pixels"  # rows and columns, always both here
     return _KINDS.get(kind, kind.lower())
 
 
 def _passes(node: Any, kind: str) -> bool:
     """Whether the operation hands on all its values, as a slice over a whole axis does."""
-    return kind == "Slice" and node._saved_step == 1 or kind in ("Alias", "View")
+    if kind == "Slice":
+        length = node._saved_self_sym_sizes[node._saved_dim]
+        start, end = node._saved_start or 0, node._saved_end
+        return node._saved_step == 1 and start == 0 and (end is None or end >= length)
+    return kind in ("Alias", "View")
 
 
 def gradient_norms(model: nn.Module, loss: Loss) -> dict[str, float]:
