@@ -97,7 +97,7 @@ def _lines(source: np.ndarray, target: np.ndarray, offset: int) -> tuple[np.ndar
 
 
 def dice(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return 2 |A and B| / (|A| + |B|) of each class: 1 where both mark the same pixels.
+    """Return for each class twice the overlap over the sum of both sizes, 1 where both are alike.
 
     Dice 1945, Ecology 26 (3). A class that neither has scores 1.
 

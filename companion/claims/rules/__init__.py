@@ -7,24 +7,9 @@ from companion.claims.rules import (
     algorithm,
     background,
     concept,
-    denoising,
-    images,
     language,
     mathematics,
-    medical,
     program,
-    speech,
 )
 
-__all__ = [
-    "algorithm",
-    "background",
-    "concept",
-    "denoising",
-    "images",
-    "language",
-    "mathematics",
-    "medical",
-    "program",
-    "speech",
-]
+__all__ = ["algorithm", "background", "concept", "language", "mathematics", "program"]

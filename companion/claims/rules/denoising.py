@@ -1,1 +1,0 @@
-"""The article's reference 3: denoising."""

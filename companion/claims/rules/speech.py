@@ -1,1 +1,0 @@
-"""The article's section 6: speech."""
