@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,7 @@ def test_a_slide_shows_one_frame_and_prints_them_all(shown):
     (bundle,) = shown
     page = bundle["text/html"]
     assert page.count(" hidden>") == 2 and page.count('role="img"') == 3
+    assert 'data-frame="depth: 1">' in page and 'aria-valuetext="1"' in page
     assert 'type="range" min="0" max="2" value="1"' in page and "<output>1</output>" in page
     assert 'data-frame="depth: 2"' in page  # what paper shows in the control's place
     assert bundle["text/plain"].splitlines() == [f"depth {i}: frame {i}" for i in range(3)]
@@ -53,6 +56,7 @@ def test_a_choice_is_a_group_of_radio_buttons(shown, hover):
     figures.choose("path <a>", [*frames(2), ("2", figures.figure()[0], "another")])
     page, other = (bundle["text/html"] for bundle in shown)
     assert page.count('type="radio"') == 3 and page.count(" checked") == 1
+    assert 'value="2" checked' in page and 'data-frame="path &lt;a>: 2">' in page
     assert "<legend>path &lt;a></legend>" in page
     assert ("onmouseenter" in page) == hover
     group = page.split('name="')[1].split('"')[0]
@@ -135,3 +139,47 @@ def test_axes_side_by_side():
     for bad in (0, 1.5):
         with pytest.raises(ValueError, match="columns"):
             figures.figure(columns=bad)
+
+
+def test_the_two_arms_differ_by_more_than_colour():
+    _, axes = figures.figure()
+    figures.arm(axes, [1, 2], np.array([[1.0, 2.0], [3.0, 4.0]]), residual=True, label="one")
+    figures.arm(axes, [1, 2], np.array([[0.0, 0.0], [2.0, 0.0]]), residual=False, label="other")
+    curves = [container.lines[0] for container in axes.containers]
+    assert [c.get_linestyle() for c in curves] == ["-", "--"]
+    assert [c.get_color() for c in curves] == [figures.RESIDUAL, figures.PLAIN]
+    assert curves[0].get_ydata().tolist() == [2, 3]
+    bars = axes.containers[1].lines[2][0].get_segments()
+    assert [float(np.ptp(bar[:, 1])) for bar in bars] == pytest.approx([2 * 2**0.5, 0])
+
+
+def test_two_drawings_share_no_ids_and_text_follows_the_page():
+    def drawn(value):
+        drawing, axes = figures.figure()
+        axes.plot([0, value])
+        axes.text(0, 0, "a word")
+        return figures.svg(drawing, "the same words")
+
+    one, other = drawn(1), drawn(2)
+    ids = [set(re.findall(r'\bid="([^"]+)"', text)) for text in (one, other)]
+    assert ids[0] and not ids[0] & ids[1]
+    assert all(f"#{name}" not in other for name in ids[0])
+    assert re.match(r"<svg [^>]*fill=\"currentColor\"", one)
+
+
+def test_values_that_a_slider_could_not_tell_apart_are_refused(shown):
+    with pytest.raises(ValueError, match="must not contain"):
+        figures.slide("depth", [("1|2", *frame[1:]) for frame in frames()])
+
+
+def test_a_way_that_forks_at_the_side_is_not_drawn_wrongly():
+    gate = [
+        Operation("gate", "sigmoid", ("x",)),
+        Operation("c1", "conv", ("x",)),
+        Operation("c2", "conv", ("c1",)),
+        Operation("c3", "conv", ("c2",)),
+        Operation("carried", "times", ("gate", "x")),
+        Operation("sum", "+", ("carried", "c3")),
+    ]
+    with pytest.raises(ValueError, match="fork at the side"):
+        figures.graph(gate)

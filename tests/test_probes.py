@@ -263,8 +263,11 @@ def test_a_graph_shows_what_read_what():
     assert next(o for o in identity if o.kind == "+").inputs[0] == "x"
     concatenated = in_torch.graph(cp.DenseLayer(4), x)
     assert concatenated[-1].kind == "concatenate" and "x" in concatenated[-1].inputs
-    with pytest.raises(ValueError, match="must use x"):
-        in_torch.graph(lambda x: torch.ones(2, requires_grad=True) * 2, x)
+    kinds = [operation.kind for operation in in_torch.graph(lambda x: torch.relu(x[:, :2]), x)]
+    assert kinds == ["crop", "ReLU"]
+    for unused in (lambda x: torch.ones(2, requires_grad=True) * 2, lambda x: torch.ones(2)):
+        with pytest.raises(ValueError, match="must use x"):
+            in_torch.graph(unused, x)
 
 
 def way_back(by_name, name):
