@@ -7,6 +7,8 @@ SOURCES := _config.yml _toc.yml $(shell find book companion -type f -not -path "
 CODE := companion tests experiments tools book
 export OMP_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
+# oneDNN's backward convolution of few channels is wrong, or crashes, on some processors.
+export TF_ENABLE_ONEDNN_OPTS := 0
 export CUDA_VISIBLE_DEVICES := -1
 export TQDM_DISABLE := 1
 
