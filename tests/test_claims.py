@@ -202,6 +202,11 @@ CASES = [
     ("M1", (0, 0.5, 0, 0.54, 0.5), "does not hold"),
     ("P4", (0.0, 0.06, 0.4), "does not hold"),
     ("P4", (0.06, 0.06, 0.4), "holds"),
+    ("U6", (2.2, 0.0, 2.2, 6.0, 0.6), "holds with conditions"),
+    ("U6", (2.2, 0.6, 1.6, 6.0, 0.6), "holds"),
+    ("U6", (2.2, 0.6, 1.8, 6.0, 0.6), "holds with conditions"),
+    ("U6", (0.4, 0.0, 0.4, 0.4, 0.4), "does not hold"),
+    ("U6", (0.4, 0.0, 0.4, 0.6, 0.4), "holds with conditions"),
 ]
 
 

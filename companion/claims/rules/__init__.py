@@ -3,13 +3,9 @@
 Bounds stand where a measurement could be taken either way: what would count, said beforehand.
 """
 
-from companion.claims.rules import (
-    algorithm,
-    background,
-    concept,
-    language,
-    mathematics,
-    program,
-)
+import importlib
+import pkgutil
 
-__all__ = ["algorithm", "background", "concept", "language", "mathematics", "program"]
+# Importing a module registers its claims; every module here is imported.
+for _found in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_found.name}")
