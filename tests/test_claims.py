@@ -70,6 +70,19 @@ def test_each_chapter_ends_with_the_claims_that_it_settles(path):
     assert sorted(re.findall(r'"(\w+)"', shown)) == here
 
 
+def test_the_overview_shows_every_claim_once_with_a_link_to_its_cell(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw=True: shown.append(bundle))
+    claims.overview()
+    text = shown.pop()["text/markdown"]
+    assert re.findall(r"^\*\*(\w\d): ", text, re.M) == [e.claim.id for e in claims.in_order()]
+    for id, entry in LEDGER.items():
+        assert text.count(f'href="{entry.claim.notebook}.html#claim-{id}"') == 1
+        assert entry.verdict.because[1:] in text
+    assert sum(claims.counts().values()) == len(LEDGER)
+    assert claims.counts()[claims.HOLDS] == text.count(": holds.**")
+
+
 def test_settling_shows_the_verdict_and_keeps_the_numbers(monkeypatch):
     shown = []
     monkeypatch.setattr(
@@ -156,6 +169,23 @@ def test_the_corrected_network_classifies():
     assert tuple(corrected(keras.ops.zeros((2, 28, 28, 1))).shape) == (2, 10)
 
 
+def test_a_block_activates_twice():
+    import companion.tensorflow as ctf
+
+    called = [type(m).__name__ for m in ct.residual_block(8, 8).modules()]
+    assert called.count("Conv2d") == called.count("BatchNorm2d") == 2
+    block = ct.residual_block(8, 8)
+    for p in block.branch.parameters():
+        nn.init.constant_(p, 0.0)  # the branch is silent, so only the last activation is left
+    x = torch.tensor([-1.0, 2.0]).reshape(1, 1, 1, 2).expand(1, 8, 1, 2)
+    assert torch.equal(block(x), x.clamp(min=0))
+    with torch.no_grad():  # and one inside: a linear branch would be odd
+        inner = ct.BasicBlock(8, 8, residual=False).branch.eval()
+        assert not torch.allclose(inner(-x), -inner(x), atol=1e-4)
+    names = [type(layer).__name__ for layer in ctf.BasicBlock(8, 8).branch.layers]
+    assert sum("Conv" in n for n in names) == sum("BatchNorm" in n for n in names) == 2
+
+
 def test_gradients_explode_where_the_verdict_says():
     def growth(**options):
         model = ct.residual_mlp(64, 10, 30, 64, seed=0, **options)
@@ -200,13 +230,71 @@ CASES = [
     ("C6", (0, 0.01, 1e-5), "does not hold"),
     ("M1", (0, 0.5, 0, 0.8, 0.5), "holds with conditions"),
     ("M1", (0, 0.5, 0, 0.54, 0.5), "does not hold"),
+    ("O6", (0.06, 0.14, 0.2, 1.3, 0.8, 0.7, 0.84), "holds"),
+    ("O6", (0.06, 0.14, 0.2, 1.3, 0.8, 0.7, 0.83), "holds with conditions"),
+    ("O6", (0.06, 0.14, 0.2, 1.3, 0.7, 0.8, 0.83), "holds with conditions"),
+    ("O6", (0.04, 0.14, 0.2, 1.3, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.06, 0.125, 0.2, 1.3, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.06, 0.14, 0.125, 1.3, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.06, 0.14, 0.2, 1.1, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.04, 0.125, 0.115, 1.1, 0.8, 0.7, 0.84), "does not hold"),
+    ("O2", (11, 3.8, 5.4, 1.4, 1.5, 1), "holds with conditions"),
+    ("O2", (11, 3.8, 5.6, 1.4, 1.5, 0.96), "does not hold"),
+    ("O2", (11, 3.8, 1, 1.04, 1.04, 1), "holds"),
+    ("O3", (0.9, 0.95, 0.97, 0.961, 0.8, 0.95, 0.9), "holds"),
+    ("O3", (0.9, 0.95, 0.97, 0.92, 0.8, 0.911, 0.9), "holds with conditions"),
+    ("O3", (0.9, 0.95, 0.97, 0.92, 0.8, 0.909, 0.9), "does not hold"),
+    ("O4", (0.1, 0.2, 0.31, 0.2, 0.2, 0), "holds with conditions"),
+    ("O4", (0.1, 0.2, 0.29, 0.2, 0.2, 0), "holds"),
+    ("O4", (0.1, 0.81, 0.5, 0.2, 0.2, 0), "does not hold"),
+    ("O5", (0.3, 0.89, 0.009, 0.019, 0.01, 0, 0), "holds"),
+    ("O5", (0.3, 0.89, 0.009, 0.021, 0.01, 0, 0), "holds with conditions"),
+    ("O5", (0.3, 0.89, 0.011, 0, 0.01, 0, 0), "holds with conditions"),
+    ("O5", (0.3, 0.91, 0, 0, 0.01, 0, 0), "does not hold"),
     ("P4", (0.0, 0.06, 0.4), "does not hold"),
     ("P4", (0.06, 0.06, 0.4), "holds"),
+    ("Q5", (0.97, 0.96, 1.19, 0.98, 1.19, 0.8, 0.98, 0.5), "holds"),
+    ("Q5", (0.97, 0.96, 1.21, 0.98, 1.0, 0.8, 0.98, 0.5), "holds with conditions"),
+    ("Q5", (0.97, 0.96, 1.0, 0.98, 1.21, 0.8, 0.98, 0.5), "holds with conditions"),
+    ("Q5", (0.97, 0.49, 1.0, 0.98, 1.0, 0.8, 0.98, 0.5), "does not hold"),
+    ("Q5", (0.97, 0.96, 1.0, 0.98, 1.0, 0.8, 0.49, 0.5), "does not hold"),
+    ("U4", (0.0, 0.3, 0.04, 0.3, 0.8, 0.7), "holds with conditions"),
+    ("U4", (0.03, 0.3, 0.04, 0.3, 0.8, 0.7), "holds"),
+    ("U4", (0.03, 0.3, 0.01, 0.3, 0.8, 0.7), "holds with conditions"),
+    ("U4", (0.0, 0.01, 0.01, 0.3, 0.8, 0.7), "does not hold"),
     ("U6", (2.2, 0.0, 2.2, 6.0, 0.6), "holds with conditions"),
     ("U6", (2.2, 0.6, 1.6, 6.0, 0.6), "holds"),
     ("U6", (2.2, 0.6, 1.8, 6.0, 0.6), "holds with conditions"),
     ("U6", (0.4, 0.0, 0.4, 0.4, 0.4), "does not hold"),
     ("U6", (0.4, 0.0, 0.4, 0.6, 0.4), "holds with conditions"),
+    ("O1", (0, 3), "does not hold"),
+    ("O1", (1, 3), "holds"),
+    ("R1", (3146, 3156, 26, 7), "does not hold"),
+    ("R1", (3146, 3157, 26, 7), "holds"),
+    ("R2", (5, 5, 2018, 7132, 7141), "does not hold"),
+    ("R2", (5, 4, 2019, 7132, 7141), "does not hold"),
+    ("R2", (5, 5, 2019, 7132, 7141), "holds"),
+    ("Q1", (7, 6), "does not hold"),
+    ("Q1", (7, 5), "holds with conditions"),
+    ("Q1", (7, 2), "holds"),
+    ("Q2", (1, 1e-5, 0.0), "holds with conditions"),
+    ("Q2", (1, 1e-5, 0.021), "holds"),
+    ("Q2", (1, 1e-3, 0.0), "holds"),
+    ("Q2", (2, 1e-5, 0.0), "does not hold"),
+    ("Q3", (7, 0.019, 0.2), "holds"),
+    ("Q3", (7, 0.021, 0.2), "does not hold"),
+    ("Q4", (1, 0, 736, 0.01, 0.0), "holds with conditions"),
+    ("Q4", (1, 8, 736, 0.01, 0.0), "does not hold"),
+    ("Q6", (4, 4, 0.03), "holds"),
+    ("Q6", (4, 3, 0.0), "holds with conditions"),
+    ("Q6", (4, 2, 0.0), "does not hold"),
+    ("Q7", (0.0, 0.0, -0.021), "holds with conditions"),
+    ("Q7", (0.0, 0.0, -0.019), "does not hold"),
+    ("Q7", (-0.021, -0.021, -0.021), "holds"),
+    ("Q8", (2, 13, 12), "holds with conditions"),
+    ("Q8", (13, 13, 12), "holds"),
+    ("Q9", (2, 3, 0.9, 0.9, 0.9, 0.9), "holds"),
+    ("Q9", (1, 3, 0.9, 0.9, 0.9, 0.9), "does not hold"),
 ]
 
 
