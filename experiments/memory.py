@@ -1,0 +1,229 @@
+"""Bytes kept for the backward pass, 14 to 1,202 layers, and the time that keeping fewer costs.
+
+One network, a RevNet, run in three ways with the same weights: every activation stored, checkpoints
+at the square root of the depth, and reversed. Beside it the ordinary network with and without its
+shortcuts, and stochastic depth that skips whole batches. Three seeds; about 4 minutes on one core.
+
+    python experiments/memory.py
+"""
+
+from __future__ import annotations
+
+import common
+
+common.quiet_single_thread()
+
+import math  # noqa: E402 - the number of threads has to be set first
+import weakref  # noqa: E402
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint_sequential  # noqa: E402
+
+import companion.torch as ct  # noqa: E402
+from companion import data  # noqa: E402
+from companion.architectures import linear_survival  # noqa: E402
+
+SEEDS = (0, 1, 2)
+DEPTHS = (14, 26, 50, 110, 302, 602, 1202)
+WIDTH, BATCH = 8, 16
+METHODS = ("stored", "checkpointed", "reversible")
+
+
+class Checkpointed(nn.Module):
+    """The same network in runs of blocks, sqrt(blocks) by default; each run keeps its input."""
+
+    def __init__(self, network: nn.Sequential, runs: int | None = None) -> None:
+        super().__init__()
+        self.network, self.runs = network, runs
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = dict(self.network.named_children())
+        blocks: list[nn.Module] = []
+        for name, part in parts.items():
+            blocks += list(part) if name.startswith("stage") else []
+            blocks += [part] if name.startswith("widen") else []
+        runs = self.runs or round(math.sqrt(len(blocks)))
+        y = checkpoint_sequential(blocks, runs, parts["stem"](x), use_reentrant=True)
+        for name in ("norm", "relu", "pool", "dense"):
+            y = parts[name](y)
+        return y
+
+
+class SkipOrAdd(nn.Module):
+    """A residual block that is run for the whole batch or, with 1 - survival, not run at all."""
+
+    def __init__(self, block: nn.Module, survival: float) -> None:
+        super().__init__()
+        self.block, self.survival = block, survival
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and float(torch.rand(())) > self.survival:
+            return x
+        return self.block(x)
+
+
+class _Kept:
+    """Stands for a saved tensor for as long as autograd needs it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Return the most bytes that autograd held at any time of a forward and a backward pass.
+
+    What is computed again in the backward pass is counted while it lives. Every storage is counted
+    once; parameters and the input are not, since they exist anyway.
+    """
+    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
+    held: dict[int, int] = {}
+    now, peak = 0, 0
+
+    def release(at: int, size: int) -> None:
+        nonlocal now
+        held[at] -= 1
+        if held[at] == 0:
+            now -= size
+
+    def pack(tensor: Tensor) -> _Kept:
+        nonlocal now, peak
+        kept, storage = _Kept(tensor), tensor.untyped_storage()
+        at, size = storage.data_ptr(), storage.nbytes()
+        if at not in own:
+            now += 0 if held.get(at) else size
+            held[at] = held.get(at, 0) + 1
+            weakref.finalize(kept, release, at, size)
+            peak = max(peak, now)
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
+        model(x).sum().backward()
+    return peak
+
+
+def three_ways(depth: int, seed: int) -> dict[str, nn.Module]:
+    """Return one network to be run in three ways, with the same weights."""
+    options = {"depth": depth, "width": WIDTH, "in_channels": 1, "seed": seed}
+    stored = ct.revnet_cifar(**options, recompute=False)
+    return {
+        "stored": stored,
+        "checkpointed": Checkpointed(ct.revnet_cifar(**options, recompute=False)),
+        "reversible": ct.revnet_cifar(**options),
+    }
+
+
+def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Return the gradient of the loss with respect to all parameters, as one vector."""
+    model.zero_grad()
+    nn.functional.cross_entropy(model(x), y).backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def seconds(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Return the CPU seconds of one forward and one backward pass."""
+    with common.cpu_seconds() as spent:
+        gradient(model, x, y)
+    return spent[0]
+
+
+def batch(seed: int) -> tuple[Tensor, Tensor]:
+    small = data.mnist().halved()
+    some = slice(seed * BATCH, (seed + 1) * BATCH)
+    x = torch.from_numpy(small.x_train[some]).permute(0, 3, 1, 2)
+    return x.contiguous(), torch.from_numpy(small.y_train[some])
+
+
+def ways(runs: list[dict]) -> None:
+    for depth in DEPTHS:
+        for seed in SEEDS:
+            x, y = batch(seed)
+            models = three_ways(depth, seed)
+            grads = {name: gradient(model, x, y) for name, model in models.items()}
+            spent = {name: seconds(model, x, y) for name, model in models.items()}
+            for name, model in models.items():
+                away = (grads[name] - grads["stored"]).norm() / grads["stored"].norm()
+                noted(
+                    runs,
+                    network="reversible",
+                    method=name,
+                    depth=depth,
+                    seed=seed,
+                    peak_bytes=peak_saved_bytes(model, x),
+                    time_ratio=round(spent[name] / spent["stored"], 3),
+                    gradient_error=float(f"{away:.1e}"),
+                )
+
+
+def shortcuts(runs: list[dict]) -> None:
+    for depth in (20, 56, 110, 1202):
+        for seed in SEEDS:
+            for residual in (True, False):
+                x, _ = batch(seed)
+                model = ct.cifar_preact_resnet(
+                    depth, WIDTH, in_channels=1, seed=seed, residual=residual
+                )
+                noted(
+                    runs,
+                    network="residual" if residual else "plain",
+                    method="stored",
+                    depth=depth,
+                    seed=seed,
+                    peak_bytes=peak_saved_bytes(model, x),
+                )
+
+
+def thinned(depth: int, seed: int, how: str) -> nn.Module:
+    """Return the ordinary network with stochastic depth: none, by example, or by batch."""
+    model = ct.cifar_preact_resnet(depth, WIDTH, in_channels=1, seed=seed)
+    count = sum(len(stage) for stage in model.stages)
+    survival = iter(linear_survival(count))
+    for stage in model.stages:
+        for i, block in enumerate(stage):
+            kept = next(survival)
+            if how == "by example":
+                block.merge = ct.StochasticDepth(kept)
+            elif how == "by batch" and isinstance(block.shortcut, ct.Identity):
+                stage[i] = SkipOrAdd(block, kept)
+    return model
+
+
+def stochastic(runs: list[dict], depth: int = 110, steps: int = 10) -> None:
+    arms = ("none", "by example", "by batch")
+    for seed in SEEDS:
+        x, y = batch(seed)
+        torch.manual_seed(seed)
+        models = {how: thinned(depth, seed, how) for how in arms}
+        spent = {how: 0.0 for how in arms}
+        held = {how: 0 for how in arms}
+        for model in models.values():
+            gradient(model, x, y)
+        for _ in range(steps):
+            for how, model in models.items():
+                spent[how] += seconds(model, x, y)
+        for how, model in models.items():
+            held[how] = sum(peak_saved_bytes(model, x) for _ in range(steps)) // steps
+        for how in arms:
+            noted(
+                runs,
+                network="stochastic depth",
+                method=how,
+                depth=depth,
+                seed=seed,
+                peak_bytes=held[how],
+                time_ratio=round(spent[how] / spent["none"], 3),
+            )
+
+
+def noted(runs: list[dict], **row: object) -> None:
+    print(row, flush=True)
+    runs.append(row)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    collected: list[dict] = []
+    stochastic(collected)
+    shortcuts(collected)
+    ways(collected)
+    common.store("memory", "experiments/memory.py", collected)
