@@ -21,6 +21,7 @@ from companion.claims.settling import (
     settle,
     table,
 )
+from companion.claims.showing import counts, in_order, overview
 
 __all__ = [
     "CLAIMS",
@@ -30,7 +31,10 @@ __all__ = [
     "Claim",
     "Entry",
     "Verdict",
+    "counts",
+    "in_order",
     "ledger",
+    "overview",
     "settle",
     "table",
 ]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from companion.claims import ledger
+
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 PAGES = sorted(str(p.relative_to(SITE)) for p in SITE.glob("book/**/*.html"))
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -186,3 +188,20 @@ def test_every_verdict_is_linked_to_its_cell(browser, server):
             seen += 1
         page.close()
     assert seen >= 21
+
+
+def test_every_line_of_the_ledger_leads_to_its_cell(browser, server):
+    page = browser.new_page()
+    page.goto(server + "book/ledger.html")
+    links = page.locator('a[href*="#claim-"]').evaluate_all("all => all.map(a => a.href)")
+    assert len(links) == len(set(links)) == len(ledger())
+    by_page: dict[str, list[str]] = {}
+    for link in links:
+        address, _, anchor = link.partition("#")
+        by_page.setdefault(address, []).append(anchor)
+    for address, anchors in by_page.items():
+        page.goto(address)
+        for anchor in anchors:
+            text = page.locator(f"#{anchor}").inner_text()
+            assert f"Claim {anchor.removeprefix('claim-')}." in text, (address, anchor)
+    page.close()

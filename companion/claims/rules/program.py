@@ -100,3 +100,22 @@ def described_again(
         f"it works for a stride, fails for a change of channels alone, and lacks {missing_imports} "
         "import; its projection has no norm",
     )
+
+
+@claim(
+    "P6",
+    section="5.3",
+    kind="measured",
+    says="its block holds two convolutions, two normalisations and one activation",
+    notebook="05_code",
+    test="tests/test_claims.py::test_a_block_activates_twice",
+    otherwise={"convolutions": 2, "norms": 2, "activations": 1},
+)
+def counted_layers(convolutions: int, norms: int, activations: int) -> Verdict:
+    counted = f"{convolutions} convolutions, {norms} norms, {activations} activations"
+    if (convolutions, norms, activations) == (2, 2, 1):
+        return Verdict(HOLDS, counted)
+    return Verdict(
+        FAILS,
+        f"{counted}: one activation between the convolutions, another after the addition",
+    )
