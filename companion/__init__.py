@@ -15,8 +15,10 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "architectures",
+    "bench",
     "claims",
     "data",
+    "export",
     "figures",
     "probes",
     "recipe",

@@ -14,6 +14,7 @@ import companion
 
 ROOT = Path(companion.__file__).parent
 FRAMEWORKS = {"torch", "tensorflow", "keras"}
+FRAMEWORK_PARTS = ("companion.torch", "companion.tensorflow")
 
 
 def imports(path: Path) -> set[str]:
@@ -45,13 +46,35 @@ def files(where: str) -> list[Path]:
         "architectures.py",
         "_checks.py",
         "weights",
+        "bench",
+        "export.py",
+        "__main__.py",
     ],
 )
 def test_shared_parts_import_no_framework(where):
     for path in files(where):
         for name in imports(path):
             assert name.split(".")[0] not in FRAMEWORKS, (path, name)
-            assert not name.startswith(("companion.torch", "companion.tensorflow")), (path, name)
+            assert not name.startswith(FRAMEWORK_PARTS), (path, name)
+
+
+def test_the_command_line_imports_a_framework_only_where_it_needs_one():
+    for path in files("cli"):
+        tree = ast.parse(path.read_text("utf-8"))
+        inside = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+        late = {id(node) for function in inside for node in ast.walk(function)}
+        heavy = FRAMEWORKS | {"matplotlib", "nbformat", "nbclient", "IPython"}
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and id(node) not in late:
+                names = {a.name for a in node.names} | {getattr(node, "module", None) or ""}
+                assert not any(name.split(".")[0] in heavy for name in names), (path, names)
+                assert not any(name.startswith(FRAMEWORK_PARTS) for name in names), (path, names)
+
+
+def test_nothing_needs_the_command_line():
+    for path in ROOT.rglob("*.py"):
+        if path.parent.name != "cli" and path.name != "__main__.py":
+            assert not any(name.startswith("companion.cli") for name in imports(path)), path
 
 
 def test_frameworks_do_not_import_one_another():

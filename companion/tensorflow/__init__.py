@@ -22,6 +22,7 @@ from companion.tensorflow.blocks import (
     WideBottleneckBlock,
     residual_block,
 )
+from companion.tensorflow.export import export_onnx
 from companion.tensorflow.fields import (
     MLPBlock,
     TemporalBlock,
@@ -30,6 +31,7 @@ from companion.tensorflow.fields import (
     speech_resnet,
 )
 from companion.tensorflow.images import densenet_cifar, dncnn, residual_unet
+from companion.tensorflow.inference import optimise_for_inference
 from companion.tensorflow.layers import (
     BatchNorm2d,
     Conv2d,
@@ -177,10 +179,12 @@ __all__ = [
     "densenet_cifar",
     "dncnn",
     "evaluate",
+    "export_onnx",
     "feed_forward",
     "fit",
     "fixup_resnet",
     "mnist_resnet",
+    "optimise_for_inference",
     "predict",
     "residual_block",
     "residual_lstm",

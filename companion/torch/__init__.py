@@ -15,6 +15,7 @@ from companion.torch.blocks import (
     WideBottleneckBlock,
     residual_block,
 )
+from companion.torch.export import export_onnx
 from companion.torch.fields import (
     MLPBlock,
     TemporalBlock,
@@ -23,6 +24,7 @@ from companion.torch.fields import (
     speech_resnet,
 )
 from companion.torch.images import densenet_cifar, dncnn, residual_unet
+from companion.torch.inference import optimise_for_inference
 from companion.torch.layers import (
     BatchNorm2d,
     Conv2d,
@@ -170,10 +172,12 @@ __all__ = [
     "densenet_cifar",
     "dncnn",
     "evaluate",
+    "export_onnx",
     "feed_forward",
     "fit",
     "fixup_resnet",
     "mnist_resnet",
+    "optimise_for_inference",
     "predict",
     "residual_block",
     "residual_lstm",

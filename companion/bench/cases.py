@@ -1,0 +1,144 @@
+"""All that is measured, of whichever frameworks are installed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from companion import _checks
+from companion.bench.limits import beside
+from companion.bench.timing import Case, Stepwise, timed
+
+Row = dict[str, Any]
+
+
+def _torch() -> Any:
+    return importlib.import_module("companion.torch.bench")
+
+
+def _tensorflow() -> Any:
+    return importlib.import_module("companion.tensorflow.bench")
+
+
+Measurement = Callable[[int | None], list[Row]]
+
+
+def _limits() -> dict[str, Measurement]:
+    def measure(turns: int | None) -> list[Row]:
+        rows: list[Row] = _torch().limit_rows(**_given(turns))
+        return rows
+
+    return {"limit": measure}
+
+
+def _in_torch() -> dict[str, Measurement]:
+    module = _torch()
+    return {
+        **_compared(module.cases()),
+        "torch/depth": lambda turns: [module.depth_row(**_given(turns))],
+    }
+
+
+def _in_tensorflow() -> dict[str, Measurement]:
+    return _compared(_tensorflow().cases())
+
+
+def _in_both() -> dict[str, Measurement]:
+    turns = 6
+
+    def measure(given: int | None) -> list[Row]:
+        epochs = 3 * (turns if given is None else given) + 4  # more than are asked for
+        case = Case(
+            "both/fit/cifar20",
+            "cifar20, an epoch of 8 steps of 32 images in fit: TensorFlow against PyTorch",
+            lambda: (
+                Stepwise(lambda pause: _tensorflow().training_run(epochs, pause)),
+                Stepwise(lambda pause: _torch().training_run(epochs, pause)),
+            ),
+            target=1.1,
+            turns=turns,
+        )
+        return [timed(case, given)]
+
+    return {"both/fit/cifar20": measure}
+
+
+#: What is measured in turn, by the beginning of its rows' ids.
+GROUPS: dict[str, Callable[[], dict[str, Measurement]]] = {
+    "limit": _limits,
+    "torch": _in_torch,
+    "tensorflow": _in_tensorflow,
+    "both": _in_both,
+}
+
+
+def run(
+    only: Sequence[str] = (),
+    turns: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """Measure, on one thread, and return the rows.
+
+    Parameters
+    ----------
+    only: beginnings of the ids of the rows to measure, as ``["torch/skip"]``; default all. The
+        limits come along, since other rows are told beside them.
+    turns: of each comparison, at least 3; default each one's own.
+    tell: called with the id of what begins.
+
+    Raises
+    ------
+    ValueError: turns below 3, or a beginning that no row has.
+    RuntimeError: TensorFlow runs already, on more threads than one.
+    """
+    if turns is not None:
+        turns = _checks.positive_int("turns", turns, minimum=3)
+    chosen = _chosen(tuple(only))
+    rows: list[Row] = []
+    for name, measure in chosen.items():
+        if tell is not None:
+            tell(name)
+        rows += measure(turns)
+    return beside(rows)
+
+
+def _chosen(only: tuple[str, ...]) -> dict[str, Measurement]:
+    for beginning in only:
+        if beginning.split("/")[0] not in GROUPS:
+            raise ValueError(f"only must begin with one of {list(GROUPS)}, got {beginning!r}")
+    groups = {"limit", *(beginning.split("/")[0] for beginning in only)} if only else set(GROUPS)
+    _one_thread(groups)
+    known: dict[str, Measurement] = {}
+    for group, measurements in GROUPS.items():
+        if group in groups:
+            known.update(measurements())
+    for beginning in only:
+        if not any(name.startswith(beginning) for name in known):
+            raise ValueError(f"only must begin one of {list(known)}, got {beginning!r}")
+    return {n: m for n, m in known.items() if not only or n.startswith(("limit", *only))}
+
+
+def ids() -> list[str]:
+    """Return the ids of all rows, but for the two limits, which count as one."""
+    return list(_chosen(()))
+
+
+def _compared(cases: Sequence[Case]) -> dict[str, Measurement]:
+    def measurement(case: Case) -> Measurement:
+        return lambda turns: [timed(case, turns)]
+
+    return {case.id: measurement(case) for case in cases}
+
+
+def _given(turns: int | None) -> dict[str, int]:
+    return {} if turns is None else {"turns": turns}
+
+
+def _one_thread(groups: set[str]) -> None:
+    # OpenMP reads this where a thread starts, so also in those of a training run.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    importlib.import_module("companion.torch").use_threads(1)
+    if groups & {"tensorflow", "both"}:
+        importlib.import_module("companion.tensorflow").use_threads(1)

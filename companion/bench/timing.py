@@ -1,0 +1,206 @@
+"""Two programs timed in turns, and how sure the ratio is."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from companion import _checks
+
+Program = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two programs to compare.
+
+    Attributes
+    ----------
+    id: by which the row is found, parts joined by "/".
+    says: what is compared with what, in words.
+    build: returns program and base, ready to be called; each call is one measurement.
+    target: the ratio that is asked for, at most; ``None`` where the number is only told.
+    turns: how often both run.
+    multiply_adds: counts those of one call of either.
+    extra: what else the row holds.
+    """
+
+    id: str
+    says: str
+    build: Callable[[], tuple[Program, Program]]
+    target: float | None = None
+    turns: int = 11
+    multiply_adds: Callable[[], int] | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+def timed(case: Case, turns: int | None = None) -> dict[str, Any]:
+    """Return the row of a case: ratio, its quartiles, and the noise of the same turns.
+
+    Parameters
+    ----------
+    turns: default those of the case, at least 3; one more comes before, which warms up.
+
+    Returns
+    -------
+    ``ratio``: median over the turns of program / base, which runs twice a turn; ``low``, ``high``:
+    its quartiles. ``noise``: how far from 1 the outer quartile of base / base is. ``differs``:
+    whether the ratio is further from 1 than the noise. ``seconds``, ``base_seconds``: medians of
+    one call. ``met``: whether the ratio is within the target.
+    """
+    turns = _checks.positive_int("turns", case.turns if turns is None else turns, minimum=3)
+    program, base = case.build()
+    order: list[tuple[int, Program]] = [(0, base), (1, program), (2, base)]
+    taken: list[list[float]] = [[], [], []]
+    collecting = gc.isenabled()
+    try:
+        for turn in range(turns + 1):
+            gc.collect()
+            gc.disable()
+            # Each turn starts at another place, so that no program always comes after the same one.
+            for which, call in order[turn % 3 :] + order[: turn % 3]:
+                taken[which].append(cpu_seconds(call))
+            gc.enable()
+    finally:
+        (gc.enable if collecting else gc.disable)()
+        for call in (program, base):
+            getattr(call, "close", lambda: None)()
+    first, second, again = (seconds[1:] for seconds in taken)
+    row: dict[str, Any] = {
+        "id": case.id,
+        "says": case.says,
+        "turns": turns,
+        **compared(second, [(a + b) / 2 for a, b in zip(first, again, strict=True)]),
+    }
+    noise = compared(again, first)
+    row["noise"] = max(abs(noise["low"] - 1), abs(noise["high"] - 1))
+    row["differs"] = abs(row["ratio"] - 1) > row["noise"]
+    row.update(target=case.target, met=case.target is None or row["ratio"] <= case.target)
+    row.update(seconds=median(second), base_seconds=median([*first, *again]))
+    if case.multiply_adds is not None:
+        row["multiply_adds"] = case.multiply_adds()
+    return {**row, **(case.extra or {})}
+
+
+def compared(seconds: Sequence[float], base: Sequence[float]) -> dict[str, float]:
+    """Return median and quartiles of the ratios, turn by turn."""
+    ratios = [a / b for a, b in zip(seconds, base, strict=True)]
+    low, _, high = quantiles(ratios, n=4, method="inclusive")
+    return {"ratio": median(ratios), "low": low, "high": high}
+
+
+def cpu_seconds(call: Program) -> float:
+    """Return the CPU seconds that the process spends in a call."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+class Stepwise:
+    """A training run that does one epoch a call, so that two runs can take turns.
+
+    Parameters
+    ----------
+    train: is called with a function that it calls after each epoch, on a thread of its own.
+
+    Raises
+    ------
+    RuntimeError: at a call, the run is over. An error of the run itself is raised at the call.
+    """
+
+    def __init__(self, train: Callable[[Callable[[Any], None]], Any]) -> None:
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        self._closed, self._over = False, False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(train,), daemon=True)
+        self._thread.start()
+
+    def _run(self, train: Callable[[Callable[[Any], None]], Any]) -> None:
+        try:
+            self._wait()
+            train(self._pause)
+        except _Closed:
+            pass
+        except BaseException as error:  # it belongs to whoever waits
+            self._error = error
+        self._over = True
+        self._done.release()
+
+    def _wait(self) -> None:
+        self._go.acquire()
+        if self._closed:
+            raise _Closed
+
+    def _pause(self, state: Any = None) -> None:
+        self._done.release()
+        self._wait()
+
+    def __call__(self) -> None:
+        if self._over:
+            raise RuntimeError("the training run is over: give it more epochs")
+        self._go.release()
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End the run where it waits."""
+        self._closed = True
+        self._go.release()
+        self._thread.join()
+
+
+class _Closed(Exception):
+    pass
+
+
+def machine() -> dict[str, Any]:
+    """Return the facts that times depend on: processor, system, threads, versions."""
+    packages = ("numpy", "torch", "tensorflow-cpu", "tensorflow", "keras", "onnxruntime")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "threads": 1,
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+def store(path: str | os.PathLike[str], rows: list[dict[str, Any]], script: str) -> None:
+    """Write the rows with the facts of the machine as JSON, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump({"facts": {"script": script, **machine()}, "runs": rows}, file, indent=1)
+        file.write("\n")
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)

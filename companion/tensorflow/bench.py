@@ -1,0 +1,61 @@
+"""The programs in TensorFlow that :mod:`companion.bench` times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from companion.bench.timing import Case, Program
+from companion.tensorflow.inference import optimise_for_inference
+from companion.tensorflow.networks import cifar_resnet
+from companion.tensorflow.training import fit, predict
+
+#: The run of training that both frameworks do: epochs of 8 steps of 32 images.
+RECIPE: dict[str, Any] = {"batch_size": 32, "learning_rate": 0.01, "progress": False}
+
+
+def cases() -> list[Case]:
+    """Return what is compared in TensorFlow."""
+
+    def with_predict() -> tuple[Program, Program]:
+        model, x = cifar_resnet(20, seed=0), images(1)
+        tensor = tf.constant(x)
+        return lambda: predict(model, x), lambda: model(tensor, training=False).numpy()
+
+    def frozen() -> tuple[Program, Program]:
+        model, x = cifar_resnet(20, seed=0), images(1)
+        fast, tensor = optimise_for_inference(model), tf.constant(x)
+        return lambda: fast(tensor).numpy(), lambda: model(tensor, training=False).numpy()
+
+    def frozen_batch() -> tuple[Program, Program]:
+        model, x = cifar_resnet(20, seed=0), images(32)
+        fast = optimise_for_inference(model)
+        return lambda: predict(fast, x), lambda: predict(model, x)  # type: ignore[arg-type]
+
+    one = "cifar20, one image: {} against a call of the model"
+    many = "cifar20, 32 images, predict: optimise_for_inference against the model as it is"
+    return [
+        Case("tensorflow/predict/cifar20/1", one.format("predict"), with_predict, 0.1, 21),
+        Case("tensorflow/optimised/cifar20/1", one.format("optimised"), frozen, 0.1, 21),
+        Case("tensorflow/optimised/cifar20/32", many, frozen_batch, None, 21),
+    ]
+
+
+def images(batch: int) -> np.ndarray:
+    """Return the same numbers at each call, (batch, 32, 32, 3)."""
+    return np.random.default_rng(0).random((batch, 32, 32, 3), np.float32)
+
+
+def training_run(epochs: int, pause: Callable[[Any], None]) -> None:
+    """Train CIFAR-20 by :func:`fit` on images that are noise; ``pause`` is called each epoch."""
+    rng = np.random.default_rng(0)
+    data = SimpleNamespace(
+        x_train=rng.random((256, 32, 32, 3), np.float32),
+        y_train=rng.integers(0, 10, 256),
+        num_classes=10,
+    )
+    fit(cifar_resnet(20, seed=0), data, epochs=epochs, after_epoch=pause, **RECIPE)
