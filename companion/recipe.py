@@ -7,8 +7,8 @@ the same images in the same order, shifted by the same pixels, at the same learn
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,10 @@ class Recipe:
         progress = (step - warm) / max(1, steps - warm)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the parameters by name, ready for JSON and for ``Recipe(**...)``."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
 
 @dataclass(frozen=True)
 class History:
@@ -103,6 +107,63 @@ class History:
     def as_dict(self) -> dict[str, tuple[float, ...]]:
         """Return the four columns as a dictionary, ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a training run stands after a whole epoch: all that ``fit`` needs to go on.
+
+    The order of the examples and their shifts follow from the recipe's seed and the epoch's number,
+    the learning rate from the step's: they need no keeping.
+
+    Attributes
+    ----------
+    recipe: of the run.
+    history: of the epochs behind it.
+    arrays: copies of every weight, batch statistic and moment of the optimiser, and where random
+        layers stand, under names that the framework gives. Another framework takes none of them.
+    """
+
+    recipe: Recipe
+    history: History
+    arrays: Mapping[str, np.ndarray]
+
+    def check(self, recipe: Recipe, expected: Mapping[str, Any]) -> None:
+        """Raise unless the state is that of a run with this recipe and arrays like these.
+
+        Raises
+        ------
+        ValueError: another recipe, a history that is no whole number of its epochs, or arrays of
+            other names, shapes or types.
+        """
+        ours, theirs = self.recipe.as_dict(), recipe.as_dict()
+        for name in ours:
+            if ours[name] != theirs[name]:
+                raise ValueError(
+                    f"{name} must be {ours[name]!r}, with which the run to resume began, "
+                    f"got {theirs[name]!r}"
+                )
+        lengths = {len(column) for column in self.history.as_dict().values()}
+        if len(lengths) != 1 or max(lengths) > recipe.epochs:
+            raise ValueError(
+                f"resume must have at most {recipe.epochs} epochs behind it, each in every column "
+                f"of its history, got {sorted(lengths)}"
+            )
+        for name in (*expected, *self.arrays):
+            here, there = (_form(arrays.get(name)) for arrays in (expected, self.arrays))
+            if here != there:
+                raise ValueError(
+                    "resume must hold the arrays of this framework's model and optimiser, "
+                    f"got {there} for {here} at {name!r}"
+                )
+
+
+def _form(array: Any) -> str:
+    """Say what an array looks like, in the same words for every framework's."""
+    if array is None:
+        return "nothing"
+    kind = str(array.dtype).removeprefix("torch.")
+    return f"{kind} {tuple(array.shape)}"
 
 
 def check_training(data: Any, recipe: Recipe) -> int:

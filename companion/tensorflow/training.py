@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from companion import _checks
 from companion.recipe import (
     History,
     Recipe,
+    State,
     batches,
     check_examples,
     check_labels,
@@ -23,6 +25,7 @@ from companion.recipe import (
     diverged,
     narrow,
 )
+from companion.tensorflow import distributed
 
 
 def use_threads(threads: int = 1) -> None:
@@ -40,8 +43,21 @@ def use_threads(threads: int = 1) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def fit(model: keras.Model, data: Any, *, progress: bool = True, **settings: Any) -> History:
+def fit(
+    model: keras.Model,
+    data: Any,
+    *,
+    progress: bool = True,
+    resume: State | None = None,
+    after_epoch: Callable[[State], None] | None = None,
+    **settings: Any,
+) -> History:
     """Train ``model`` on the training part of ``data``.
+
+    A model that was built under the scope of a ``tf.distribute`` strategy is trained on its
+    replicas: each takes its share of every batch, and the losses and weights are those of one but
+    for rounding: the mean is over all labels that count, a batch norm sees the whole batch. See
+    :mod:`companion.tensorflow.distributed`.
 
     Parameters
     ----------
@@ -52,30 +68,57 @@ def fit(model: keras.Model, data: Any, *, progress: bool = True, **settings: Any
         for each example, step or pixel. Where the loss is a squared error, ``y_train`` holds what
         the model is to return, channels last.
     progress: whether to show a bar on stderr, default True.
+    resume: where an interrupted run with the same settings stands. It goes on from there and ends
+        as it would have without the interruption, bit for bit at the same number of threads.
+        Default None: a run from the start.
+    after_epoch: is called with the :class:`companion.recipe.State` of the run after each epoch.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed, optimiser, loss.
+        weight_decay, label_smoothing, shift, seed, optimiser, loss. ``batch_size`` is that of all
+        replicas together.
 
     Returns
     -------
-    History with one entry per epoch.
+    History with one entry per epoch, those before ``resume`` included.
 
     Raises
     ------
-    ValueError: settings, examples or labels out of their range; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range, a batch that the replicas cannot
+        share equally, or a state of another run, model or framework; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     recipe = Recipe(**settings)
     steps = check_training(data, recipe)
+    distributed.check(model, recipe)
     _check_axes("x_train", model, data.x_train)
+    with distributed.working(model):
+        return _fit(model, data, recipe, steps, progress, resume, after_epoch)
+
+
+def _fit(
+    model: keras.Model,
+    data: Any,
+    recipe: Recipe,
+    steps: int,
+    progress: bool,
+    resume: State | None,
+    after_epoch: Callable[[State], None] | None,
+) -> History:
     classified = recipe.loss == "cross_entropy"
     model.compile(
         optimizer=_optimiser(model, recipe, steps),
         loss=_CrossEntropy(recipe.label_smoothing) if classified else "mean_squared_error",
         metrics=[_met] if classified else [],
     )
-    watch = _Watch(recipe, steps, progress)
+    history = History() if resume is None else resume.history
+    if resume is not None:
+        model.optimizer.build(model.trainable_variables)
+        kept = _kept(model)
+        resume.check(recipe, kept)
+        for name, variable in kept.items():
+            variable.assign(resume.arrays[name])
+    watch = _Watch(recipe, steps, history, progress)
     try:
-        for epoch in range(recipe.epochs):
+        for epoch in range(len(history.loss), recipe.epochs):
             # A whole epoch as arrays: Keras's path for generators doubles the time of a small step.
             parts = zip(*batches(data.x_train, data.y_train, recipe, epoch), strict=True)
             x, y = map(np.concatenate, parts)
@@ -89,9 +132,21 @@ def fit(model: keras.Model, data: Any, *, progress: bool = True, **settings: Any
                 verbose=0,
                 callbacks=[watch],
             )
+            if after_epoch is not None:
+                arrays = {name: np.array(v.numpy()) for name, v in _kept(model).items()}
+                after_epoch(State(recipe, watch.history, arrays))
     finally:
         watch.bar.close()
     return watch.history
+
+
+def _kept(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return all that a step changes, by place: Keras's names depend on what was built before.
+
+    Where stochastic depth draws, its generator is among the model's variables.
+    """
+    parts = {"model": model.variables, "optimiser": model.optimizer.variables}
+    return {f"{part}.{i}": v for part, found in parts.items() for i, v in enumerate(found)}
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -140,7 +195,8 @@ class _CrossEntropy(keras.losses.Loss):
         target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
         each = keras.losses.categorical_crossentropy(target, logits, from_logits=True)
         counts = ops.cast(labels >= 0, each.dtype)
-        return each * counts / ops.mean(counts)  # Keras takes the mean over all of them
+        # Keras takes the mean over all of them.
+        return each * counts / distributed.mean(ops.mean(counts))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
@@ -152,7 +208,7 @@ def _met(labels: Any, logits: Any) -> Any:
     labels = _labels(labels, logits)
     met = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
     counts = ops.cast(labels >= 0, "float32")
-    return met * counts / ops.mean(counts)
+    return met * counts / distributed.mean(ops.mean(counts))
 
 
 def _labels(labels: Any, logits: Any) -> Any:
@@ -163,11 +219,12 @@ def _labels(labels: Any, logits: Any) -> Any:
 class _Watch(keras.callbacks.Callback):
     """Progress bar, history, and the stop on NaN."""
 
-    def __init__(self, recipe: Recipe, steps: int, progress: bool) -> None:
+    def __init__(self, recipe: Recipe, steps: int, history: History, progress: bool) -> None:
         super().__init__()
-        self.recipe, self.steps, self.history, self.epoch = recipe, steps, History(), 0
-        total = recipe.epochs * steps
-        self.bar = tqdm(total=total, unit="step", disable=None if progress else True)
+        self.recipe, self.steps, self.history = recipe, steps, history
+        self.epoch = len(history.loss)
+        total, done, disable = recipe.epochs * steps, self.epoch * steps, None if progress else True
+        self.bar = tqdm(total=total, initial=done, unit="step", disable=disable)
 
     def rate(self, step: int) -> float:
         return self.recipe.rate(self.epoch * self.steps + step, self.recipe.epochs * self.steps)
@@ -208,10 +265,10 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndar
     batch_size = _checks.positive_int("batch_size", batch_size)
     _check_axes("x", model, x)
     x = narrow(np.asarray(x))
-    parts = [
-        np.asarray(model.predict_on_batch(x[i : i + batch_size]))
-        for i in range(0, len(x), batch_size)
-    ]
+    parts = []
+    for batch in (x[i : i + batch_size] for i in range(0, len(x), batch_size)):
+        answers = np.asarray(model.predict_on_batch(batch))
+        parts.append(answers[: len(batch)])  # each replica of a strategy is asked for all of them
     return np.concatenate(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from companion import _checks
 from companion.recipe import (
     History,
     Recipe,
+    State,
     batches,
     check_examples,
     check_labels,
@@ -23,6 +25,7 @@ from companion.recipe import (
     diverged,
     narrow,
 )
+from companion.torch.distributed import Team, team
 
 
 def use_threads(threads: int = 1) -> None:
@@ -35,8 +38,22 @@ def use_threads(threads: int = 1) -> None:
     torch.set_num_threads(_checks.positive_int("threads", threads))
 
 
-def fit(model: nn.Module, data: Any, *, progress: bool = True, **settings: Any) -> History:
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    progress: bool = True,
+    resume: State | None = None,
+    after_epoch: Callable[[State], None] | None = None,
+    **settings: Any,
+) -> History:
     """Train ``model`` on the training part of ``data``.
+
+    In several processes that have joined one group of ``torch.distributed``, each takes its share
+    of every batch, and the losses and weights are those of one process but for rounding: the mean
+    is over all labels that count, a batch norm sees the whole batch. Weights and ``resume`` are
+    those of process 0, which alone shows a bar and calls ``after_epoch``; in the end all have the
+    same weights and history. ``torchrun --nproc_per_node=2 -m companion train`` is such a run.
 
     Parameters
     ----------
@@ -47,35 +64,58 @@ def fit(model: nn.Module, data: Any, *, progress: bool = True, **settings: Any) 
         for each example, step or pixel. Where the loss is a squared error, ``y_train`` holds what
         the model is to return, channels last.
     progress: whether to show a bar on stderr, default True.
+    resume: where an interrupted run with the same settings stands. It goes on from there and ends
+        as it would have without the interruption, bit for bit at the same number of threads.
+        Default None: a run from the start.
+    after_epoch: is called with the :class:`companion.recipe.State` of the run after each epoch.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed, optimiser, loss.
+        weight_decay, label_smoothing, shift, seed, optimiser, loss. ``batch_size`` is that of all
+        processes together.
 
     Returns
     -------
-    History with one entry per epoch.
+    History with one entry per epoch, those before ``resume`` included.
 
     Raises
     ------
-    ValueError: settings, examples or labels out of their range; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range, a batch that the processes cannot
+        share equally, or a state of another run, model or framework; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     recipe = Recipe(**settings)
     steps = check_training(data, recipe)
+    processes = team()
+    processes.check(recipe)
+    processes.agree(recipe, data, model.state_dict())
+    resume = processes.from_first(resume)
     optimiser = (_Nesterov if recipe.optimiser == "sgd" else _Adam)(model, recipe)
     measured = _cross_entropy if recipe.loss == "cross_entropy" else _squared_error
-    history = History()
-    bar = tqdm(total=recipe.epochs * steps, unit="step", disable=None if progress else True)
+    history = History() if resume is None else resume.history
+    done = len(history.loss)
+    if resume is not None:
+        resume.check(recipe, _kept(model, optimiser))
+        _put_back(model, optimiser, resume.arrays)
+        optimiser.taken = done * steps
+    generator = torch.get_rng_state()
+    processes.start_alike([*model.state_dict().values(), generator])
+    torch.set_rng_state(generator)
+    first = processes.rank == 0
+    disable = None if progress and first else True
+    bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=disable)
     with bar:
-        for epoch in range(recipe.epochs):
+        for epoch in range(done, recipe.epochs):
             start, total, right = time.perf_counter(), 0.0, 0.0
             model.train()
             for step, (x, y) in enumerate(batches(data.x_train, data.y_train, recipe, epoch)):
                 rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                loss, accuracy = measured(model(_to_tensor(x)), y, recipe.label_smoothing)
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise diverged(value, epoch, step, rate)
-                loss.backward()
+                with processes.working(model, recipe.batch_size):
+                    output = model(_to_tensor(processes.share(x)))
+                    loss, accuracy = measured(output, y, recipe.label_smoothing, processes)
+                    value, accuracy = processes.total(loss.item(), accuracy)
+                    if not math.isfinite(value):
+                        raise diverged(value, epoch, step, rate)
+                    loss.backward()
+                processes.total_gradients(optimiser.parameters)
                 optimiser.step(rate)
                 total += value
                 right += accuracy
@@ -87,22 +127,56 @@ def fit(model: nn.Module, data: Any, *, progress: bool = True, **settings: Any) 
                 rate,
             )
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
+            if after_epoch is not None and first:
+                arrays = {name: t.numpy().copy() for name, t in _kept(model, optimiser).items()}
+                after_epoch(State(recipe, history, arrays))
     model.eval()
     return history
 
 
-def _cross_entropy(logits: Tensor, y: np.ndarray, smoothing: float) -> tuple[Tensor, float]:
-    """The mean over all labels that count, and the fraction of them that is met."""
-    labels = torch.from_numpy(y)
+def _kept(model: nn.Module, optimiser: _Optimiser) -> dict[str, Tensor]:
+    """Return all that a step changes, by name; but for the generator's state, not copied."""
+    moments = {
+        f"optimiser.{kind}.{i}": tensor
+        for kind, tensors in optimiser.moments().items()
+        for i, tensor in enumerate(tensors)
+    }
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    return {**weights, **moments, "generator": torch.get_rng_state()}  # stochastic depth draws
+
+
+@torch.no_grad()
+def _put_back(model: nn.Module, optimiser: _Optimiser, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, tensor in _kept(model, optimiser).items():
+        tensor.copy_(torch.from_numpy(arrays[name]))
+    torch.set_rng_state(torch.from_numpy(arrays["generator"]))
+
+
+def _cross_entropy(
+    logits: Tensor, y: np.ndarray, smoothing: float, processes: Team
+) -> tuple[Tensor, float]:
+    """The mean over all labels that count, and the fraction of them that is met.
+
+    ``y`` is of the whole batch, ``logits`` of this process's share. What each process returns is
+    its part of the sum that makes the mean.
+    """
+    labels = torch.from_numpy(processes.share(y))
     classes = 1 if logits.ndim == 4 else -1  # images have them second, sequences last
     logits = logits.movedim(classes, 1)
-    loss = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=smoothing)
-    met = (logits.argmax(1) == labels)[labels >= 0]
-    return loss, float(met.float().mean())
+    met = (logits.argmax(1) == labels)[labels >= 0].float()
+    options: dict[str, Any] = {"ignore_index": -1, "label_smoothing": smoothing}
+    if processes.size == 1:
+        return F.cross_entropy(logits, labels, **options), float(met.mean())
+    counting = torch.tensor(int((y >= 0).sum()))  # a share may have none
+    loss = F.cross_entropy(logits, labels, reduction="sum", **options) / counting
+    return loss, float(met.sum() / counting)
 
 
-def _squared_error(output: Tensor, y: np.ndarray, smoothing: float) -> tuple[Tensor, float]:
-    return F.mse_loss(output, _to_tensor(y)), 0.0
+def _squared_error(
+    output: Tensor, y: np.ndarray, smoothing: float, processes: Team
+) -> tuple[Tensor, float]:
+    error = F.mse_loss(output, _to_tensor(processes.share(y)))
+    return (error if processes.size == 1 else error / processes.size), 0.0
 
 
 class _Optimiser:
@@ -113,11 +187,17 @@ class _Optimiser:
         self.decayed = [p for p in self.parameters if p.ndim > 1]
         self.velocity = [torch.zeros_like(p) for p in self.parameters]
         self.momentum, self.decay = recipe.momentum, recipe.weight_decay
+        self.taken = 0
+
+    def moments(self) -> dict[str, list[Tensor]]:
+        """Return what is remembered of earlier gradients."""
+        return {"velocity": self.velocity}
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         torch._foreach_mul_(self.decayed, 1 - rate * self.decay)
+        self.taken += 1
         self.move(gradients, rate)
         for p in self.parameters:
             p.grad = None
@@ -150,10 +230,11 @@ class _Adam(_Optimiser):
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         super().__init__(model, recipe)
         self.squares = [torch.zeros_like(p) for p in self.parameters]
-        self.taken = 0
+
+    def moments(self) -> dict[str, list[Tensor]]:
+        return {**super().moments(), "squares": self.squares}
 
     def move(self, gradients: list[Tensor], rate: float) -> None:
-        self.taken += 1
         rate *= math.sqrt(1 - 0.999**self.taken) / (1 - 0.9**self.taken)
         torch._foreach_lerp_(self.velocity, gradients, 1 - 0.9)  # m = 0.9 m + 0.1 g
         torch._foreach_lerp_(self.squares, torch._foreach_mul(gradients, gradients), 1 - 0.999)

@@ -1,0 +1,69 @@
+"""The command line: the ledger, and networks trained, evaluated and looked at.
+
+A command is a module with two functions: ``add`` gives it a parser, ``run`` runs it and returns the
+exit code. What cannot be done is said in one line on stderr, with exit code 2. A framework is
+imported when a command first needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from companion.cli import bench, evaluate, info, ledger, predict, train
+from companion.cli.parser import Parser
+
+COMMANDS = (train, evaluate, predict, info, ledger, bench)
+
+ABOUT = """Residual networks to train and to look at, and the book's ledger of measured
+claims."""
+EXAMPLES = """
+examples:
+  python -m companion ledger                        every claim and its verdict
+  python -m companion ledger --run C4               one of them measured again
+  python -m companion train --out runs/a            train a network on digits
+  python -m companion train --out runs/b --no-residual    and its control
+  python -m companion train --resume runs/b         after an interruption
+  python -m companion evaluate runs/a               how it does on new images
+  python -m companion predict runs/a --index 0      what it makes of the first
+  python -m companion info resnet50                 its layers, what they cost
+  python -m companion bench --only torch/skip       what the shortcut costs here
+
+Each command explains itself: python -m companion train --help
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 2 where it cannot be done.
+
+    A claim that is measured again and gets another verdict is 1, an interruption 130.
+    """
+    parser = Parser(prog="python -m companion", description=ABOUT, epilog=EXAMPLES)
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    options = parser.parse_args(arguments)
+    # TensorFlow's greetings would bury the one line that counts.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # as in `python -m companion ledger | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError, ImportError, RuntimeError, FloatingPointError) as error:
+        print(f"companion: {in_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("companion: interrupted", file=sys.stderr)
+        return 130
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what an error says, without a number that only the system knows."""
+    if isinstance(error, OSError) and error.strerror:
+        file = f"{error.filename}: " if error.filename else ""
+        return f"{file}{error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,101 @@
+"""``ledger``: the claims, their verdicts, the numbers, and where each is measured."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from typing import Any
+
+from companion.claims import CLAIMS, FAILS, HOLDS, WITH_CONDITIONS, Entry, ledger
+from companion.cli import parser
+from companion.cli.checking import measured
+from companion.cli.parser import Commands
+
+ABOUT = """
+Without --run: the id, the verdict, the cell that settles it, and the numbers of
+the last run of all notebooks. With --run: the notebook is executed up to that
+cell, and its numbers go through the claim's rule again. Exit code 0 where the
+verdict is the same, 1 where it is another. Needs a checkout of the book."""
+
+EXAMPLES = """
+examples:
+  python -m companion ledger
+  python -m companion ledger --run C4
+  python -m companion ledger --json
+"""
+
+
+def add(commands: Commands) -> None:
+    does = "print every claim of the article with its verdict, or measure one again"
+    new = parser.command(commands, "ledger", does, ABOUT, epilog=EXAMPLES)
+    new.add_argument("--run", dest="claim", metavar="CLAIM", help="measure this claim again")
+    parser.add_json(new)
+    new.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    entries = ledger()
+    if options.claim is None:
+        ordered = [entries[id] for id in sorted(entries, key=_place)]
+        parser.show([_facts(e) for e in ordered], _lines(ordered), options.json)
+        return 0
+    if options.claim not in entries:
+        known = ", ".join(sorted(entries, key=_place))
+        raise ValueError(f"--run must be one of {known}, got {options.claim!r}")
+    stored = entries[options.claim]
+    again = Entry(stored.claim, measured(stored.claim))
+    same = stored.verdict.word == again.verdict.word
+    facts = {
+        "stored": _facts(stored),
+        "measured": {"numbers": again.numbers, **_verdict(again)},
+        "same": same,
+    }
+    lines = [
+        f"{options.claim}: {stored.claim.says} ({_where(stored)})",
+        *_beside(stored.numbers, again.numbers),
+        f"stored:   {stored.verdict.word}: {stored.verdict.because}",
+        f"measured: {again.verdict.word}: {again.verdict.because}",
+        f"the verdict is {'the same' if same else 'ANOTHER'}",
+    ]
+    parser.show(facts, lines, options.json)
+    return 0 if same else 1
+
+
+def _lines(entries: list[Entry]) -> list[str]:
+    """Return a line for each claim, and how many have each verdict."""
+    where = max(len(_where(entry)) for entry in entries)
+    lines = [
+        f"{e.claim.id:3} {e.verdict.word:{len(WITH_CONDITIONS)}}  {_where(e):{where}}  "
+        f"{e.verdict.because}"
+        for e in entries
+    ]
+    counts = Counter(entry.verdict.word for entry in entries)
+    words = ", ".join(f"{word}: {counts[word]}" for word in (HOLDS, WITH_CONDITIONS, FAILS))
+    return [*lines, f"{len(entries)} claims; {words}"]
+
+
+def _beside(stored: dict[str, Any], again: dict[str, Any]) -> list[str]:
+    wide = max(map(len, stored))
+    head = f"  {'':{wide}}  {'stored':>10}  {'measured':>10}"
+    return [head, *(f"  {k:{wide}}  {stored[k]:>10}  {again[k]:>10}" for k in stored)]
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    claim = entry.claim
+    names = ("id", "section", "kind", "says", "notebook", "test")
+    facts = {name: getattr(claim, name) for name in names}
+    return {**facts, "where": _where(entry), "numbers": entry.numbers, **_verdict(entry)}
+
+
+def _verdict(entry: Entry) -> dict[str, str]:
+    return {"verdict": entry.verdict.word, "because": entry.verdict.because}
+
+
+def _where(entry: Entry) -> str:
+    return f"{entry.claim.notebook}.ipynb#claim-{entry.claim.id}"
+
+
+def _place(id: str) -> tuple[str, int, str]:
+    """Return what sorts A2 before A10."""
+    digits = "".join(c for c in id if c.isdigit())
+    return CLAIMS[id].notebook, int(digits or 0), id

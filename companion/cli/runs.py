@@ -1,0 +1,217 @@
+"""The folder of a training run.
+
+    settings.json   all that decides how it comes out, and the versions it began with
+    checkpoint.npz  where it stands after the last whole epoch; gone once it is finished
+    history.json    loss, accuracy, seconds and learning rate of each epoch
+    curve.png       the same to look at
+    weights.npz     by layer, in the layout that both frameworks read; written last
+
+Every file is replaced in one step, and each epoch is one file: a run that is killed at any moment
+stands at its last whole epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from companion import __version__
+from companion.cli import files
+from companion.cli.settings import DEFAULTS, Settings, settings
+from companion.recipe import History, Recipe, State
+
+RESUME = "python -m companion train --resume"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and its folder. Make one with :meth:`create` or :meth:`open`."""
+
+    folder: Path
+    settings: Settings
+    versions: Mapping[str, str]
+
+    @classmethod
+    def create(cls, folder: Path, chosen: Settings) -> Run:
+        """Begin a run in a new or empty folder.
+
+        Raises
+        ------
+        ValueError: the folder holds something; it stays as it is. OSError: it cannot be written.
+        """
+        free(folder)
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, chosen, _versions(chosen.framework))
+        try:
+            table = {"versions": run.versions, **chosen.as_dict()}
+            files.write_json(folder / "settings.json", table)
+        except OSError:
+            if made:
+                folder.rmdir()
+            raise
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Return the run in a folder.
+
+        Raises
+        ------
+        ValueError: no run, or settings that are not whole.
+        """
+        path = folder / "settings.json"
+        if not path.is_file():
+            raise ValueError(f"{folder} holds no run: it has no settings.json")
+        table = files.read_json(path)
+        versions = table.pop("versions", {})
+        missing = sorted(set(DEFAULTS) - set(table))
+        if missing or not isinstance(versions, dict):
+            raise ValueError(f"{path} is damaged: it lacks {(missing or ['versions'])[0]!r}")
+        try:
+            return cls(folder, settings(table), versions)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "weights.npz").exists()
+
+    @property
+    def aged(self) -> str:
+        """What has another version now than when the run began, or nothing."""
+        now = _versions(self.settings.framework)
+        changed = [f"{k} {v}, now {now[k]}" for k, v in self.versions.items() if now.get(k, v) != v]
+        return "; ".join(changed)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training here; the system unlocks it, whatever happens.
+
+        Raises
+        ------
+        ValueError: another process trains here.
+        """
+        with open(self.folder / "settings.json", "rb") as file:
+            with contextlib.suppress(ImportError):  # Windows has no fcntl
+                import fcntl
+
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise ValueError(f"{self.folder} is in use: another process trains") from None
+            yield
+
+    def keep(self, state: State) -> None:
+        """Store where the run stands."""
+        about = {"recipe": state.recipe.as_dict(), "history": state.history.as_dict()}
+        arrays = {"about": np.array(json.dumps(about)), **state.arrays}
+        files.write_arrays(self.folder / "checkpoint.npz", arrays)
+
+    def state(self) -> State | None:
+        """Return where the run stands, None before its first whole epoch.
+
+        Raises
+        ------
+        ValueError: a damaged checkpoint.
+        """
+        path = self.folder / "checkpoint.npz"
+        if not path.exists():
+            return None
+        arrays = files.read_arrays(path)
+        try:
+            about = json.loads(str(arrays.pop("about")))
+            recipe, history = Recipe(**about["recipe"]), about["history"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        return State(recipe, _history(path, history), arrays)
+
+    def history(self) -> History:
+        """Return the history of the whole epochs, finished or not."""
+        if self.finished:
+            path = self.folder / "history.json"
+            return _history(path, files.read_json(path))
+        state = self.state()
+        return History() if state is None else state.history
+
+    def finish(self, history: History, weights: Mapping[str, np.ndarray]) -> None:
+        """Write what the run leaves behind; the weights come last and say that all is there."""
+        files.write_json(self.folder / "history.json", history.as_dict())
+        files.write(self.folder / "curve.png", _curve(history, self.settings))
+        files.write_arrays(self.folder / "weights.npz", weights)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a finished run does not need: its checkpoint, parts of killed processes."""
+        for path in (self.folder / "checkpoint.npz", *self.folder.glob(".*.part")):
+            path.unlink(missing_ok=True)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return the weights of a finished run.
+
+        Raises
+        ------
+        ValueError: it is not finished, or they are damaged.
+        """
+        if not self.finished:
+            done, epochs = len(self.history().loss), self.settings.recipe.epochs
+            raise ValueError(
+                f"{self.folder} stands at epoch {done} of {epochs}: {RESUME} {self.folder}"
+            )
+        return files.read_arrays(self.folder / "weights.npz")
+
+
+def free(folder: Path) -> None:
+    """Raise unless a run can begin in the folder: it must be new or empty."""
+    if (folder / "settings.json").exists():
+        raise ValueError(f"{folder} holds a run: choose another folder, or {RESUME} {folder}")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: choose a new folder")
+
+
+def _versions(framework: str) -> dict[str, str]:
+    """Return the versions of what computes. TensorFlow's package has several names."""
+    names = {"torch": ("torch",), "tensorflow": ("tensorflow", "tensorflow-cpu", "keras")}
+    found = {"companion": __version__, "numpy": np.__version__}
+    for name in names[framework]:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _history(path: Path, columns: dict[str, Any]) -> History:
+    """Return the history that was stored as columns; raise, naming the file, where it is none."""
+    try:
+        history = History(**{name: tuple(map(float, values)) for name, values in columns.items()})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if len({len(column) for column in history.as_dict().values()}) != 1:
+        raise ValueError(f"{path} is damaged: its columns are not equally long")
+    return history
+
+
+def _curve(history: History, chosen: Settings) -> bytes:
+    """Draw loss and accuracy by epoch, in the colours of the arm that the run belongs to."""
+    from matplotlib.ticker import MaxNLocator
+
+    from companion import figures
+
+    drawing, axes = figures.figure(7.2, 2.7, columns=2)
+    epochs = range(1, len(history.loss) + 1)
+    label = "residual" if chosen.design.residual else "plain"
+    for ax, name in zip(axes, ("loss", "accuracy"), strict=True):
+        runs = np.array([getattr(history, name)])
+        figures.arm(ax, epochs, runs, chosen.design.residual, label)
+        ax.set(xlabel="epoch", ylabel=f"training {name}")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=150, facecolor="white")
+    return buffer.getvalue()
