@@ -13,7 +13,8 @@ import common
 
 common.quiet_single_thread()
 
-from types import SimpleNamespace  # noqa: E402 - the number of threads has to be set first
+from itertools import product  # noqa: E402 - the number of threads has to be set first
+from types import SimpleNamespace  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -35,6 +36,7 @@ BATCH = 16
 SHORT, LONG = 1, 4  # epochs: 150 and 600 steps
 ARMS = ("direct", "residual", "residual, zero", "direct, identity")
 LOUD = ("direct, loud", "residual, loud")
+ONE_RATE = 0.01  # of the two random starts beside one another, at the weakest noise
 
 
 def started(arm: str, norm: bool, seed: int) -> torch.nn.Module:
@@ -168,4 +170,10 @@ if __name__ == "__main__":
                     each = scores(photos, sigma, seed, network(module, model))
                     place = {"framework": framework, "epochs": epochs, "seed": seed}
                     noted(runs, each, **of, **place, cpu_seconds=seconds)
+    for arm, seed in product(("direct", "residual"), range(6)):
+        model = started(arm, False, seed)
+        trained(cp, model, task(photos, SIGMAS[0], seed), SHORT, ONE_RATE, seed)
+        each = scores(photos, SIGMAS[0], seed, network(cp, model))
+        of = {"arm": f"{arm}, one rate", "sigma": SIGMAS[0], "norm": False}
+        noted(runs, each, **of, learning_rate=ONE_RATE, seed=seed)
     common.store("denoising", "experiments/denoising.py", runs)

@@ -1,7 +1,7 @@
 """Two views of a digit, an image and a sequence, fused on the residual stream or by concatenation.
 
-The upper half of a scan is read as an image, the lower half line by line as a sequence. Ten arms,
-the same initial weights, three seeds; the learning rate of every arm is the better of two on
+The upper half of a scan is read as an image, the lower half line by line as a sequence. Eleven
+arms, the same initial weights, three seeds; the learning rate of every arm is the better of two on
 training images held out. Two runs of about half a minute each on one core.
 
     python experiments/fusion.py together
@@ -65,8 +65,9 @@ class TwoViews(nn.Module):
     Parameters
     ----------
     fusion: ``"gated"`` adds what the sequence answers behind a gate that starts shut, before each
-        block; ``"added"`` the same without a gate; ``"replaced"`` is the plain control, without
-        any shortcut on the stream; ``"concatenated"`` joins both views before the first block;
+        block; ``"added"`` the same without a gate; ``"replaced"`` puts the answer in the
+        stream's place, so that the image only asks; ``"concatenated"`` joins both views before the
+        first block, and ``"plain"`` is its control, whose blocks have no shortcuts;
         ``"image"`` and ``"sequence"`` see one view.
     absent: fraction of training batches in which the sequence is missing, default 0.
     seed: of the initial weights, the same for every fusion.
@@ -85,7 +86,7 @@ class TwoViews(nn.Module):
             ct.Dense(16 * 4 * 8, WIDTH),
         )
         self.sequence = ct.LSTM(8, WIDTH)
-        plain = fusion == "replaced"
+        plain = fusion in ("replaced", "plain")
         self.blocks = nn.ModuleList(
             ct.MLPBlock(WIDTH, "layer", residual=not plain) for _ in range(BLOCKS)
         )
@@ -101,7 +102,7 @@ class TwoViews(nn.Module):
         missing = self.missing or (self.training and float(torch.rand(())) < self.absent)
         if self.fusion == "sequence":
             stream = tokens[:, -1]
-        if self.fusion == "concatenated":
+        if self.fusion in ("concatenated", "plain"):
             last = torch.zeros_like(stream) if missing else tokens[:, -1]
             stream = self.join(torch.cat([stream, last], dim=1))
         for i, block in enumerate(self.blocks):
@@ -160,6 +161,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "image": {"fusion": "image"},
     "sequence": {"fusion": "sequence"},
     "concatenated": {"fusion": "concatenated"},
+    "plain": {"fusion": "plain"},
     "added": {"fusion": "added"},
     "gated": {"fusion": "gated"},
     "replaced": {"fusion": "replaced"},
@@ -169,7 +171,7 @@ ARMS: dict[str, dict[str, Any]] = {
 FROZEN = {"frozen, added": "added", "frozen, gated": "gated"}
 
 
-TOGETHER = ("image", "sequence", "concatenated", "added", "gated", "replaced")
+TOGETHER = ("image", "sequence", "concatenated", "plain", "added", "gated", "replaced")
 
 
 def arms(runs: list[dict], names: tuple[str, ...]) -> None:

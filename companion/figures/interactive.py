@@ -71,7 +71,7 @@ def choose(name: str, frames: Sequence[Frame], start: int = 0, hover: bool = Fal
     options = "".join(
         f'<label{enter}><input type="radio" name="choice-{group[:8]}" value="{i}"'
         f'{" checked" if i == start else ""} autocomplete="off" onchange="{_SHOW}"> '
-        f"{escaped(value)}</label> "
+        f"<bdi>{escaped(value)}</bdi></label> "
         for i, (value, _, _) in enumerate(frames)
     )
     control = f"<fieldset><legend>{escaped(name)}</legend>{options}</fieldset>"

@@ -5,6 +5,12 @@ from __future__ import annotations
 from companion.claims.settling import FAILS, HOLDS, WITH_CONDITIONS, Verdict, claim
 
 
+def _points(share: float) -> str:
+    """Say a share of the test part in points of a hundred."""
+    points = f"{100 * share:g}"
+    return "nothing" if points in ("0", "-0") else f"{points} points"
+
+
 @claim(
     "O2",
     section="8.2",
@@ -31,9 +37,9 @@ def memory(
 ) -> Verdict:
     measured = (
         f"from 110 to 1,202 layers the bytes kept for backward grow by {stored:g} stored, "
-        f"{checkpointed:g} checkpointed, {reversible:g} reversible, for {checkpointed_time:g} and "
-        f"{reversible_time:g} times the time; stochastic depth drawn by batch takes "
-        f"{stochastic_time:g} of the time"
+        f"{checkpointed:g} checkpointed, {reversible:g} reversible, which take "
+        f"{checkpointed_time:g} and {reversible_time:g} times the time there; stochastic depth "
+        f"drawn by batch takes {stochastic_time:g} of the time"
     )
     saves_memory = max(checkpointed, reversible) < stored / 2
     saves_time = stochastic_time < 0.95
@@ -110,9 +116,11 @@ def compression(
     lost_block_plain: float,
 ) -> Verdict:
     measured = (
-        f"int8: {size_int8:g} of the bytes, {time_int8:g} of the time, {100 * lost_int8:g} points "
-        f"lost; 90 % of the weights pruned and an epoch more: {100 * lost_pruned:g} points lost, "
-        f"and no time saved; a student gains {100 * distilled:+g} points from its teacher; "
+        f"int8: {size_int8:g} of the bytes, {time_int8:g} of the time, "
+        f"{_points(lost_int8)} lost; 90 % of the weights pruned and an epoch more: "
+        f"{_points(lost_pruned)} lost, and no time saved; a student "
+        f"{'gains' if distilled > 0 else 'loses'} {_points(abs(distilled))} by learning from its "
+        "teacher and not from the labels; "
         f"one block of six gone: {100 * lost_block_residual:g} points lost with shortcuts, "
         f"{100 * lost_block_plain:g} without"
     )
@@ -152,8 +160,9 @@ def multimodal(
     measured = (
         f"accuracy {best_alone:g} with the better view alone, {concatenated:g} with both "
         f"concatenated, {added:g} with the second added to the stream, {gated:g} with it behind a "
-        f"gate, {without_shortcuts:g} without any shortcut; added to a frozen model of one view "
-        f"{frozen_gated:g}, and {frozen_missing:g} where the second view is missing"
+        f"gate, {without_shortcuts:g} concatenated before blocks without shortcuts; added to a "
+        f"frozen model of one view {frozen_gated:g}, and {frozen_missing:g} where the second view "
+        "is missing"
     )
     if min(added, gated) > concatenated + 0.01:
         return Verdict(HOLDS, measured)

@@ -34,8 +34,8 @@ def speech(
 ) -> Verdict:
     accurate = f"accuracy {gain_at_7:+g} at 7 layers and {gain_at_49:+g} at 49"
     robust = (
-        f"under noise, at equal accuracy without it and equal learning rates, "
-        f"{gain_under_noise:+g}; a rate ten times larger gives {loud_by_rate:+g} at the loudest "
+        f"under noise, at 7 layers, where both are equal without it, {gain_under_noise:+g} over "
+        f"three learning rates; a rate ten times larger gives {loud_by_rate:+g} at the loudest "
         f"noise, where the nearest mean frame reaches {loud_nearest_mean:g} and the best network "
         f"trained without noise {loud_best_network:g}"
     )
