@@ -57,7 +57,7 @@ def fit(
     A model that was built under the scope of a ``tf.distribute`` strategy is trained on its
     replicas: each takes its share of every batch, and the losses and weights are those of one but
     for rounding: the mean is over all labels that count, a batch norm sees the whole batch. See
-    :mod:`companion.tensorflow.distributed`.
+    ``companion.tensorflow.distributed``.
 
     Parameters
     ----------
