@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,10 +42,7 @@ def store(name: str, script: str, runs: list[dict[str, Any]]) -> None:
         "threads": 1,
         "versions": {package: version(package) for package in packages},
     }
+    from companion import _files  # late: NumPy comes with it, and threads have to be set first
+
     RESULTS.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=RESULTS, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        json.dump({"facts": facts, "runs": runs}, file, indent=1)
-        file.write("\n")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, RESULTS / f"{name}.json")
+    _files.write_json(RESULTS / f"{name}.json", {"facts": facts, "runs": runs})

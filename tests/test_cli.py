@@ -20,8 +20,9 @@ import torch
 
 import companion.tensorflow as ct
 import companion.torch as cp
+from companion import _files as files
 from companion import claims, weights
-from companion.cli import COMMANDS, checking, choices, files, main, runs
+from companion.cli import COMMANDS, checking, choices, main, runs
 from companion.cli.choices import NETWORKS, design
 from companion.data import digits8
 

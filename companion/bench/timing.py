@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +14,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from companion import _checks
+from companion import _checks, _files
 
 Program = Callable[[], Any]
 
@@ -198,9 +196,4 @@ def store(path: str | os.PathLike[str], rows: list[dict[str, Any]], script: str)
     """Write the rows with the facts of the machine as JSON, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump({"facts": {"script": script, **machine()}, "runs": rows}, file, indent=1)
-        file.write("\n")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    _files.write_json(path, {"facts": {"script": script, **machine()}, "runs": rows})

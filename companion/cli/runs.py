@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from companion import __version__
-from companion.cli import files
+from companion import _files as files
 from companion.cli.settings import DEFAULTS, Settings, settings
 from companion.recipe import History, Recipe, State
 
