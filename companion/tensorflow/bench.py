@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from companion.bench.timing import Case, Program
 from companion.tensorflow.inference import optimise_for_inference
 from companion.tensorflow.networks import cifar_resnet
-from companion.tensorflow.training import fit, predict
-
-#: The run of training that both frameworks do: epochs of 8 steps of 32 images.
-RECIPE: dict[str, Any] = {"batch_size": 32, "learning_rate": 0.01, "progress": False}
+from companion.tensorflow.training import predict
 
 
 def cases() -> list[Case]:
@@ -48,14 +41,3 @@ def cases() -> list[Case]:
 def images(batch: int) -> np.ndarray:
     """Return the same numbers at each call, (batch, 32, 32, 3)."""
     return np.random.default_rng(0).random((batch, 32, 32, 3), np.float32)
-
-
-def training_run(epochs: int, pause: Callable[[Any], None]) -> None:
-    """Train CIFAR-20 by :func:`fit` on images that are noise; ``pause`` is called each epoch."""
-    rng = np.random.default_rng(0)
-    data = SimpleNamespace(
-        x_train=rng.random((256, 32, 32, 3), np.float32),
-        y_train=rng.integers(0, 10, 256),
-        num_classes=10,
-    )
-    fit(cifar_resnet(20, seed=0), data, epochs=epochs, after_epoch=pause, **RECIPE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from companion.torch.export import export_onnx
 from companion.torch.inference import optimise_for_inference
 from companion.torch.networks import ResNet, cifar_resnet, resnet18, resnet50
 from companion.torch.residual import Residual
-from companion.torch.training import fit
 
 #: name: how to build it, blocks per stage, side of its images.
 NETWORKS: dict[str, tuple[Callable[[], ResNet], tuple[int, ...], int]] = {
@@ -302,18 +300,3 @@ def limit_rows(size: int = 2048, turns: int = 15) -> list[dict[str, Any]]:
     )
     # The faster library is nearer to what the processor can do.
     return [max(products, key=lambda row: row["best"]), triad]
-
-
-#: The run of training that both frameworks do: epochs of 8 steps of 32 images.
-RECIPE: dict[str, Any] = {"batch_size": 32, "learning_rate": 0.01, "progress": False}
-
-
-def training_run(epochs: int, pause: Callable[[Any], None]) -> None:
-    """Train CIFAR-20 by :func:`fit` on images that are noise; ``pause`` is called each epoch."""
-    rng = np.random.default_rng(0)
-    data = SimpleNamespace(
-        x_train=rng.random((256, 32, 32, 3), np.float32),
-        y_train=rng.integers(0, 10, 256),
-        num_classes=10,
-    )
-    fit(cifar_resnet(20, seed=0), data, epochs=epochs, after_epoch=pause, **RECIPE)
