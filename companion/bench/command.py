@@ -11,6 +11,38 @@ from companion.bench.cases import ids, run
 from companion.bench.timing import store
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give the parser of a command line the options that :func:`report` reads."""
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="BEGINNING", help="of the rows' ids, default all"
+    )
+    parser.add_argument("--turns", type=int, metavar="N", help="of each comparison, at least 3")
+    parser.add_argument("--out", metavar="FILE", help="where the rows go, as JSON")
+    parser.add_argument("--list", action="store_true", help="print the ids and measure nothing")
+
+
+def report(options: argparse.Namespace, script: str) -> None:
+    """Measure and print what the options ask for, and store it where they name a file.
+
+    Parameters
+    ----------
+    script: what the file is said to come from.
+
+    Raises
+    ------
+    ValueError: turns below 3, or a beginning that no row has; nothing has been measured then.
+    OSError: the file cannot be written; the rows have been printed.
+    """
+    if options.list:
+        print("\n".join(ids()))
+        return
+    rows = run(options.only, options.turns, lambda name: print(f"... {name}", file=sys.stderr))
+    for row in rows:
+        print(line(row))
+    if options.out:
+        store(options.out, rows, script)
+
+
 def main(arguments: Sequence[str] | None = None, script: str = "companion.bench") -> int:
     """Run the bench as a command line would, and return 0, or 2 where the arguments are bad.
 
@@ -21,23 +53,12 @@ def main(arguments: Sequence[str] | None = None, script: str = "companion.bench"
     script: what the file is said to come from.
     """
     parser = argparse.ArgumentParser(prog="bench", description="Time the networks, in turns.")
-    parser.add_argument("--only", nargs="+", default=[], metavar="BEGINNING", help="of row ids")
-    parser.add_argument("--turns", type=int, help="of each comparison, at least 3")
-    parser.add_argument("--out", metavar="FILE", help="where the rows go, as JSON")
-    parser.add_argument("--list", action="store_true", help="print the ids and measure nothing")
-    chosen = parser.parse_args(arguments)
-    if chosen.list:
-        print("\n".join(ids()))
-        return 0
+    add_options(parser)
     try:
-        rows = run(chosen.only, chosen.turns, lambda name: print(f"... {name}", file=sys.stderr))
+        report(parser.parse_args(arguments), script)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for row in rows:
-        print(line(row))
-    if chosen.out:
-        store(chosen.out, rows, script)
     return 0
 
 
