@@ -31,6 +31,12 @@ def cpu_seconds() -> Iterator[list[float]]:
     spent.append(time.process_time() - start)
 
 
+def noted(runs: list[dict[str, Any]], **row: Any) -> None:
+    """Add the row of a run to those that will be stored, and print it, for the log."""
+    print(row, flush=True)
+    runs.append(row)
+
+
 def store(name: str, script: str, runs: list[dict[str, Any]]) -> None:
     """Write the runs to book/results/name.json, whole or not at all."""
     packages = ("numpy", "torch", "keras", "mlxtend")

@@ -105,10 +105,9 @@ def best_rate(held: Photographs, tasks: list[Any], sigma: float, arm: str, norm:
     return max(means, key=means.__getitem__)
 
 
-def noted(runs: list[dict[str, Any]], each: list[float], **row: Any) -> None:
-    row = {**row, "psnr": round(float(np.mean(each)), 3), "each": [round(e, 3) for e in each]}
-    print(row, flush=True)
-    runs.append(row)
+def restored(runs: list[dict[str, Any]], each: list[float], **row: Any) -> None:
+    psnr = round(float(np.mean(each)), 3)
+    common.noted(runs, **row, psnr=psnr, each=[round(e, 3) for e in each])
 
 
 def width(photos: Photographs, sigma: float) -> float:
@@ -149,7 +148,7 @@ if __name__ == "__main__":
         for name, (denoise, chosen) in baselines.items():
             for seed in SEEDS:
                 each = scores(photos, sigma, seed, denoise)
-                noted(runs, each, arm=name, sigma=sigma, seed=seed, **chosen)
+                restored(runs, each, arm=name, sigma=sigma, seed=seed, **chosen)
         validation = [task(held, sigma, seed) for seed in (7, 8)]
         tasks = {seed: task(photos, sigma, seed) for seed in SEEDS}
         for norm, arm in [(n, a) for n in (False, True) for a in ARMS] + [(False, a) for a in LOUD]:
@@ -169,11 +168,11 @@ if __name__ == "__main__":
                     seconds = trained(module, model, tasks[seed], epochs, rate, seed)
                     each = scores(photos, sigma, seed, network(module, model))
                     place = {"framework": framework, "epochs": epochs, "seed": seed}
-                    noted(runs, each, **of, **place, cpu_seconds=seconds)
+                    restored(runs, each, **of, **place, cpu_seconds=seconds)
     for arm, seed in product(("direct", "residual"), range(6)):
         model = started(arm, False, seed)
         trained(cp, model, task(photos, SIGMAS[0], seed), SHORT, ONE_RATE, seed)
         each = scores(photos, SIGMAS[0], seed, network(cp, model))
         of = {"arm": f"{arm}, one rate", "sigma": SIGMAS[0], "norm": False}
-        noted(runs, each, **of, learning_rate=ONE_RATE, seed=seed)
+        restored(runs, each, **of, learning_rate=ONE_RATE, seed=seed)
     common.store("denoising", "experiments/denoising.py", runs)

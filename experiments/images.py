@@ -1,9 +1,10 @@
 """Plain and residual networks on images: by depth, by difficulty of the image, by kind of block.
 
-Four parts, three seeds each. Digits of 8 x 8 pixels by depth; the same digits made harder (moved,
-then with fragments of other digits beside them) by depth; shortcuts and branches at one budget on
-MNIST at 14 x 14 pixels; and the time of one step at CIFAR-10's size. The learning rate of every
-network is the best of three on a validation part. About half an hour on one core.
+Five parts, three seeds each. Digits of 8 x 8 pixels by depth; the same digits made harder (moved,
+then with fragments of other digits beside them) by depth, each at the best of three learning rates
+on a validation part; the hardest of them for three times the epochs at one rate; shortcuts and
+branches at one budget on MNIST at 14 x 14 pixels, rates chosen likewise; and the time of one step
+at CIFAR-10's size. About half an hour on one core.
 
     python experiments/images.py
 """
@@ -134,7 +135,7 @@ def best_rate(runs: list[dict], build: Build, held: Dataset, epochs: int, **plac
     right = {}
     for rate in sorted(RATES, key=lambda rate: abs(np.log(rate / RATES[1]))):
         found = trained(build, held, 7, learning_rate=rate, epochs=epochs)
-        noted(runs, part="validation", **place, **found)
+        common.noted(runs, part="validation", **place, **found)
         right[rate] = found["test_accuracy"]
     return max(right, key=right.__getitem__)
 
@@ -148,11 +149,6 @@ def cifar_style(depth: int, residual: bool, in_channels: int = 1, width: int = 8
     return build
 
 
-def noted(runs: list[dict], **row: Any) -> None:
-    print(row, flush=True)
-    runs.append(row)
-
-
 def by_depth(runs: list[dict]) -> None:
     digits = digits8()
     held = digits.validation(300)
@@ -164,7 +160,7 @@ def by_depth(runs: list[dict]) -> None:
             for framework in ("torch", "tensorflow") if depth == 20 else ("torch",):
                 for seed in SEEDS:
                     found = trained(build, digits, seed, framework, learning_rate=rate, epochs=12)
-                    noted(runs, part="test", **place, **found)
+                    common.noted(runs, part="test", **place, **found)
 
 
 def by_difficulty(runs: list[dict]) -> None:
@@ -174,7 +170,7 @@ def by_difficulty(runs: list[dict]) -> None:
         data = {seed: made_harder(digits, level, seed) for seed in SEEDS}
         for seed in SEEDS:
             right = round(nearest(data[seed]), 4)
-            noted(runs, part="nearest image", level=level, seed=seed, test_accuracy=right)
+            common.noted(runs, part="nearest image", level=level, seed=seed, test_accuracy=right)
         for depth in (8, 20, 32):
             for residual in (True, False):
                 build = cifar_style(depth, residual)
@@ -182,7 +178,7 @@ def by_difficulty(runs: list[dict]) -> None:
                 rate = best_rate(runs, build, held, 3, **place)
                 for seed in SEEDS:
                     found = trained(build, data[seed], seed, learning_rate=rate, epochs=6)
-                    noted(runs, part="test", **place, **found)
+                    common.noted(runs, part="test", **place, **found)
 
 
 def longer(runs: list[dict]) -> None:
@@ -191,7 +187,7 @@ def longer(runs: list[dict]) -> None:
         data = made_harder(digits8(), level, seed)
         found = trained(cifar_style(20, residual), data, seed, **LONGER)
         place = {"of": "longer", "level": level, "depth": 20, "residual": residual}
-        noted(runs, part="test", **place, **found)
+        common.noted(runs, part="test", **place, **found)
 
 
 def by_block(runs: list[dict]) -> None:
@@ -206,7 +202,7 @@ def by_block(runs: list[dict]) -> None:
         rate = best_rate(runs, build, held, 2, **place)
         for seed in SEEDS:
             found = trained(build, digits, seed, learning_rate=rate, epochs=4)
-            noted(runs, part="test", **place, **found)
+            common.noted(runs, part="test", **place, **found)
 
 
 def cifar_steps(runs: list[dict]) -> None:
@@ -220,7 +216,9 @@ def cifar_steps(runs: list[dict]) -> None:
         for seed in SEEDS:
             with common.cpu_seconds() as seconds:
                 cp.fit(model, random, epochs=1, batch_size=128, seed=seed, progress=False)
-            noted(runs, part="cifar step", depth=depth, seed=seed, seconds=round(seconds[0] / 4, 3))
+            common.noted(
+                runs, part="cifar step", depth=depth, seed=seed, seconds=round(seconds[0] / 4, 3)
+            )
 
 
 if __name__ == "__main__":

@@ -88,11 +88,6 @@ def better_rate(build: Any, held: Any, **settings: Any) -> float:
     return max(right, key=right.__getitem__)
 
 
-def noted(runs: list[dict], **row: Any) -> None:
-    print(row, flush=True)
-    runs.append(row)
-
-
 def translations(runs: list[dict]) -> None:
     pairs = dates(size=12_800)
     task, held = Translation.of(pairs), Translation.of(pairs.validation())
@@ -110,7 +105,7 @@ def translations(runs: list[dict]) -> None:
                 found = trained(module, model, task, learning_rate=rate, seed=seed, **LSTM)
                 arm = {"model": "lstm", "arm": "residual" if residual else "plain"}
                 place = {"framework": framework, "depth": depth, "seed": seed}
-                noted(runs, **arm, **place, learning_rate=rate, **found)
+                common.noted(runs, **arm, **place, learning_rate=rate, **found)
     for arm in ("none", "post", "pre"):
         for depth in (4, 12):
 
@@ -124,7 +119,9 @@ def translations(runs: list[dict]) -> None:
                     cp, network(seed), lines, learning_rate=rate, seed=seed, **TRANSFORMER
                 )
                 place = {"framework": "torch", "depth": depth, "seed": seed}
-                noted(runs, model="transformer", arm=arm, **place, learning_rate=rate, **found)
+                common.noted(
+                    runs, model="transformer", arm=arm, **place, learning_rate=rate, **found
+                )
 
 
 def recalls(runs: list[dict]) -> None:
@@ -137,7 +134,7 @@ def recalls(runs: list[dict]) -> None:
                     model = lstm(cp, 12, depth, residual, seed)
                     arm = {"model": "lstm", "arm": "residual" if residual else "plain"}
                     found = trained(cp, model, task, seed=seed, **settings)
-                    noted(
+                    common.noted(
                         runs,
                         task="recall",
                         distance=distance,
@@ -149,7 +146,7 @@ def recalls(runs: list[dict]) -> None:
             for arm in ("pre", "none"):
                 found = trained(cp, transformer(12, 2, arm, seed), task, seed=seed, **settings)
                 place = {"distance": distance, "depth": 2, "seed": seed}
-                noted(runs, task="recall", model="transformer", arm=arm, **place, **found)
+                common.noted(runs, task="recall", model="transformer", arm=arm, **place, **found)
 
 
 if __name__ == "__main__":

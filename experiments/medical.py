@@ -81,15 +81,9 @@ def best_rate(held: Slices, steps: int, network: Network, runs: list[dict]) -> f
     scores = dict.fromkeys(RATES, 0.0)
     for rate, seed in product(RATES, VALIDATION_SEEDS):
         row, _ = trained(held, "torch", *network, seed, epochs, rate)
-        noted(runs, "validation", row)
+        common.noted(runs, part="validation", **row)
         scores[rate] += row["grey"] + row["white"]
     return max(scores, key=scores.__getitem__)
-
-
-def noted(runs: list[dict], part: str, row: dict[str, Any]) -> None:
-    row = {"part": part, **row}
-    print(row, flush=True)
-    runs.append(row)
 
 
 def measured(network: Network) -> tuple[list[dict], dict]:
@@ -101,7 +95,7 @@ def measured(network: Network) -> tuple[list[dict], dict]:
     rate = best_rate(slices.validation(), len(slices.x_train), network, runs)
     for seed in MORE_SEEDS if long_skips else SEEDS:
         row, predicted = trained(slices, "torch", *network, seed, EPOCHS, rate)
-        noted(runs, "test", row)
+        common.noted(runs, part="test", **row)
         if seed == 0:
             (at,) = (slices.z_test == HEIGHT).nonzero()[0]
             rows = ["".join(map(str, line)) for line in predicted[at]]
@@ -110,10 +104,10 @@ def measured(network: Network) -> tuple[list[dict], dict]:
     for seed in SEEDS if long_skips else ():
         if blocks == 1:
             row, _ = trained(slices, "tensorflow", *network, seed, EPOCHS, rate)
-            noted(runs, "test", row)
+            common.noted(runs, part="test", **row)
         elif not residual:
             row, _ = trained(slices, "torch", *network, seed, 3 * EPOCHS, rate)
-            noted(runs, "longer", row)
+            common.noted(runs, part="longer", **row)
     return runs, picture
 
 

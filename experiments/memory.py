@@ -143,7 +143,7 @@ def ways(runs: list[dict]) -> None:
             spent = {name: seconds(model, x, y) for name, model in models.items()}
             for name, model in models.items():
                 away = (grads[name] - grads["stored"]).norm() / grads["stored"].norm()
-                noted(
+                common.noted(
                     runs,
                     network="reversible",
                     method=name,
@@ -163,7 +163,7 @@ def shortcuts(runs: list[dict]) -> None:
                 model = ct.cifar_preact_resnet(
                     depth, WIDTH, in_channels=1, seed=seed, residual=residual
                 )
-                noted(
+                common.noted(
                     runs,
                     network="residual" if residual else "plain",
                     method="stored",
@@ -204,7 +204,7 @@ def stochastic(runs: list[dict], depth: int = 110, steps: int = 10) -> None:
         for how, model in models.items():
             held[how] = sum(peak_saved_bytes(model, x) for _ in range(steps)) // steps
         for how in arms:
-            noted(
+            common.noted(
                 runs,
                 network="stochastic depth",
                 method=how,
@@ -213,11 +213,6 @@ def stochastic(runs: list[dict], depth: int = 110, steps: int = 10) -> None:
                 peak_bytes=held[how],
                 time_ratio=round(spent[how] / spent["none"], 3),
             )
-
-
-def noted(runs: list[dict], **row: object) -> None:
-    print(row, flush=True)
-    runs.append(row)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ from companion.torch.streams import MixStreams, rms_norm  # noqa: E402
 SEEDS = (0, 1, 2)
 DATES = {"epochs": 2, "batch_size": 32, "optimiser": "adam", "weight_decay": 0.0}
 DIGITS = {"epochs": 4, "batch_size": 64}
-#: Transformers: the control, four places of the norms and none, and seven other merges.
-NORMS = ("none", "pre", "post", "sandwich", "deepnorm")
+#: Transformers, beside the control and addition without norms: places of the norms, other merges.
+NORMS = ("pre", "post", "sandwich", "deepnorm")
 MERGES = ("rezero", "layer_scale", "highway", "stochastic_depth", "hyper", "manifold")
 MERGES += ("depth_attention",)
 
@@ -162,7 +162,7 @@ def translations(runs: list[dict]) -> None:
     pairs = dates(size=12_800)
     lines, held = (Translation.of(p).first(3200) for p in (pairs, pairs.validation()))
     vocabulary = lines.num_classes
-    for arm in ("plain", "no_norm", *NORMS[1:], *MERGES):
+    for arm in ("plain", "no_norm", *NORMS, *MERGES):
 
         def build(seed: int, arm: str = arm) -> nn.Module:
             return transformer(arm, vocabulary, seed)

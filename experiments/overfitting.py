@@ -74,12 +74,12 @@ def measured(runs: list[dict], build: Build, digits: Dataset, size: int, **place
     right = {}
     for rate in sorted(RATES, key=lambda rate: abs(np.log(rate / RATES[1]))):
         found = trained(build, drawn(digits, size, 7, held=True), 7, rate)
-        noted(runs, part="validation", **place, size=size, **found)
+        common.noted(runs, part="validation", **place, size=size, **found)
         right[rate] = found["test_accuracy"]
     rate = max(right, key=right.__getitem__)
     for seed in SEEDS:
         found = trained(build, drawn(digits, size, seed), seed, rate)
-        noted(runs, part="test", **place, size=size, **found)
+        common.noted(runs, part="test", **place, size=size, **found)
 
 
 def stack(layers: int, seed: int) -> nn.Module:
@@ -98,11 +98,6 @@ def stack(layers: int, seed: int) -> nn.Module:
     model = nn.Sequential(*stem, *blocks, cp.GlobalAveragePool(), cp.Dense(WIDTH, 10))
     weights.initialise(model, seed)
     return model
-
-
-def noted(runs: list[dict], **row: Any) -> None:
-    print(row, flush=True)
-    runs.append(row)
 
 
 if __name__ == "__main__":

@@ -93,11 +93,6 @@ def interleaved(models: dict[str, nn.Module], x: Tensor, turns: int = 15) -> dic
     return {name: float(np.median(values)) for name, values in spent.items()}
 
 
-def noted(runs: list[dict], **row: Any) -> None:
-    print(row, flush=True)
-    runs.append(row)
-
-
 def digits() -> Any:
     """Return MNIST at 14 x 14 pixels with half of its training images."""
     task = data.mnist().halved()
@@ -127,7 +122,7 @@ def branches(runs: list[dict], residual: bool) -> dict[int, nn.Module]:
         rate = better_rate(lambda b=block: network(b, residual, 7), held, 1)
         for seed in SEEDS:
             model = trained(task, block, residual, seed, rate)
-            noted(
+            common.noted(
                 runs,
                 part="branch",
                 branch=block,
@@ -177,13 +172,13 @@ def dropping(runs: list[dict], depth: int = 20) -> None:
             row = {"part": "drop", "arm": arm, "seed": seed, "learning_rate": rate}
             count = len(droppable(model))
             rng = np.random.default_rng(seed)
-            noted(runs, **row, dropped=0, accuracy=accuracy(model, task))
+            common.noted(runs, **row, dropped=0, accuracy=accuracy(model, task))
             single = [accuracy(without(model, [i]), task) for i in range(count)]
-            noted(runs, **row, dropped=1, accuracy=float(np.median(single)), each=single)
+            common.noted(runs, **row, dropped=1, accuracy=float(np.median(single)), each=single)
             for dropped in (2, 3):
                 draws = [rng.choice(count, dropped, replace=False) for _ in range(10)]
                 right = [accuracy(without(model, draw), task) for draw in draws]
-                noted(runs, **row, dropped=dropped, accuracy=float(np.median(right)))
+                common.noted(runs, **row, dropped=dropped, accuracy=float(np.median(right)))
 
 
 def pruned(model: nn.Module, sparsity: float) -> nn.Module:
@@ -202,12 +197,16 @@ def pruning(runs: list[dict], models: dict[int, nn.Module], residual: bool) -> N
         more = copy.deepcopy(model)  # the control: an epoch more, nothing pruned
         ct.fit(more, task, epochs=1, learning_rate=0.02, seed=seed, progress=False)
         row = {"part": "prune", "residual": residual, "seed": seed}
-        noted(runs, **row, sparsity=0.0, at_once=accuracy(model, task), tuned=accuracy(more, task))
+        common.noted(
+            runs, **row, sparsity=0.0, at_once=accuracy(model, task), tuned=accuracy(more, task)
+        )
         for sparsity in SPARSITIES:
             sparse = pruned(model, sparsity)
             at_once = accuracy(sparse, task)
             ct.fit(sparse, task, epochs=1, learning_rate=0.02, seed=seed, progress=False)
-            noted(runs, **row, sparsity=sparsity, at_once=at_once, tuned=accuracy(sparse, task))
+            common.noted(
+                runs, **row, sparsity=sparsity, at_once=at_once, tuned=accuracy(sparse, task)
+            )
 
 
 class Sum(nn.Module):
@@ -291,7 +290,7 @@ def integers(runs: list[dict], models: dict[int, nn.Module], residual: bool) -> 
         plain = folded(copy.deepcopy(model).eval())
         small = to_int8(copy.deepcopy(plain), x)
         one, many = (interleaved({"float": plain, "int8": small}, x[:n]) for n in (1, 64))
-        noted(
+        common.noted(
             runs,
             part="int8",
             residual=residual,
@@ -339,7 +338,7 @@ def distilling(runs: list[dict]) -> None:
             settings = {"epochs": 6, "learning_rate": rate, "seed": seed, "loss": loss}
             ct.fit(model, lesson, progress=False, **settings)
             times = interleaved({"teacher": teacher.eval(), "student": model.eval()}, x)
-            noted(
+            common.noted(
                 runs,
                 part="distil",
                 arm=arm,
