@@ -204,8 +204,7 @@ def arms(runs: list[dict], names: tuple[str, ...]) -> None:
             row = {"arm": arm, "seed": seed, "learning_rate": rate, "start": start}
             row |= accuracies(model, task)
             row["gates"] = [round(g, 3) for g in getattr(model, "whole", model).gates()]
-            print(row, flush=True)
-            runs.append(row)
+            common.noted(runs, **row)
 
 
 if __name__ == "__main__":

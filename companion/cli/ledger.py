@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from typing import Any
 
-from companion.claims import CLAIMS, FAILS, HOLDS, WITH_CONDITIONS, Entry, ledger
+from companion.claims import WITH_CONDITIONS, Entry, counts, in_order, ledger
 from companion.cli import parser
 from companion.cli.checking import measured
 from companion.cli.parser import Commands
@@ -34,13 +33,13 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    entries = ledger()
     if options.claim is None:
-        ordered = [entries[id] for id in sorted(entries, key=_place)]
+        ordered = in_order()
         parser.show([_facts(e) for e in ordered], _lines(ordered), options.json)
         return 0
+    entries = ledger()
     if options.claim not in entries:
-        known = ", ".join(sorted(entries, key=_place))
+        known = ", ".join(entry.claim.id for entry in in_order())
         raise ValueError(f"--run must be one of {known}, got {options.claim!r}")
     stored = entries[options.claim]
     again = Entry(stored.claim, measured(stored.claim))
@@ -69,8 +68,7 @@ def _lines(entries: list[Entry]) -> list[str]:
         f"{e.verdict.because}"
         for e in entries
     ]
-    counts = Counter(entry.verdict.word for entry in entries)
-    words = ", ".join(f"{word}: {counts[word]}" for word in (HOLDS, WITH_CONDITIONS, FAILS))
+    words = ", ".join(f"{word}: {number}" for word, number in counts().items())
     return [*lines, f"{len(entries)} claims; {words}"]
 
 
@@ -93,9 +91,3 @@ def _verdict(entry: Entry) -> dict[str, str]:
 
 def _where(entry: Entry) -> str:
     return f"{entry.claim.notebook}.ipynb#claim-{entry.claim.id}"
-
-
-def _place(id: str) -> tuple[str, int, str]:
-    """Return what sorts A2 before A10."""
-    digits = "".join(c for c in id if c.isdigit())
-    return CLAIMS[id].notebook, int(digits or 0), id
