@@ -41,10 +41,8 @@ def test_every_arm_chose_its_rate_from_the_same_three():
 
 
 @pytest.mark.parametrize(("arm", "norm"), [(ZERO, False), (ZERO, True), (IDENTITY, False)])
-def test_two_starts_are_the_identity(arm, norm, monkeypatch):
-    monkeypatch.syspath_prepend("experiments")
-    from denoising import started
-
+def test_two_starts_are_the_identity(arm, norm, experiment):
+    started = experiment("denoising").started
     # No pixel below black: the ReLUs of a direct network would cut it off.
     clean = np.random.default_rng(0).uniform(0.3, 1, (2, 24, 24, 1)).astype(np.float32)
     x = noisy(clean, 10)

@@ -5,20 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from companion.data import digits8
 from tests.test_results import mean, runs
 
 DEPTHS = (8, 20, 32)
 
 
 def accuracy(of, depth, residual, framework="torch", **which):
-    found = {"part": "test", "of": of, "depth": depth, "residual": residual}
-    rows = [r for r in runs_of(**found, **which) if r["framework"] == framework]
-    assert len({r["seed"] for r in rows}) >= 3
-    return float(np.mean([r["test_accuracy"] for r in rows]))
-
-
-def runs_of(**chosen):
-    return [r for r in runs("images") if all(r.get(k) == v for k, v in chosen.items())]
+    place = {"of": of, "depth": depth, "residual": residual, "framework": framework}
+    return mean("test_accuracy", "images", part="test", **place, **which)
 
 
 def test_the_gain_grows_with_depth_and_with_difficulty():
@@ -40,7 +35,7 @@ def test_tensorflow_shows_the_same_at_20_layers():
 
 
 def test_no_shortcut_and_no_branch_stands_out_at_this_budget():
-    rows = runs_of(part="test", of="block")
+    rows = runs("images", part="test", of="block")
     names = {r["network"] for r in rows}
     means = [np.mean([r["test_accuracy"] for r in rows if r["network"] == n]) for n in names]
     assert len(means) == 9 and max(means) - min(means) < 0.02
@@ -55,19 +50,11 @@ def test_every_network_chose_its_rate_from_the_same_three():
     assert mean("train_accuracy", "depth", framework="torch", depth=8, residual=False) > 0.9
 
 
-@pytest.fixture
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend("experiments")
-
-
-def test_harder_digits_keep_the_digit_and_add_what_the_level_says(scripts):
-    from images import LEVELS, made_harder
-
-    from companion.data import digits8
-
+def test_harder_digits_keep_the_digit_and_add_what_the_level_says(experiment):
+    made_harder, levels = experiment("images").made_harder, experiment("images").LEVELS
     digits = digits8()
     ink = {}
-    for level in LEVELS:
+    for level in levels:
         data = made_harder(digits, level, seed=0)
         assert data.x_train.shape == (4 * len(digits.x_train), 12, 12, 1)
         assert np.array_equal(data.y_test, digits.y_test)
@@ -80,11 +67,11 @@ def test_harder_digits_keep_the_digit_and_add_what_the_level_says(scripts):
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
-def test_the_full_script_runs(framework, scripts, monkeypatch, capsys):
+def test_the_full_script_runs(framework, experiment, monkeypatch, capsys):
     """On 256 random images in the place of CIFAR-10, which would have to be downloaded."""
-    import cifar10
     from keras import datasets
 
+    cifar10 = experiment("cifar10")
     rng = np.random.default_rng(0)
     part = (
         rng.integers(0, 256, (256, 32, 32, 3), np.uint8),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,14 +9,6 @@ import torch
 import companion.torch as ct
 from companion.torch.costs import saved_bytes
 from tests.test_results import mean, runs
-
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-
-
-@pytest.fixture
-def experiment(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    return importlib.import_module
 
 
 def test_memory_grows_linearly_with_the_root_and_not_at_all():

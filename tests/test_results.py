@@ -14,7 +14,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
 def runs(name: str, **chosen: object) -> list[dict]:
     stored = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     assert (RESULTS.parents[1] / stored["facts"]["script"]).is_file()
-    kept = [r for r in stored["runs"] if all(r[k] == v for k, v in chosen.items())]
+    kept = [r for r in stored["runs"] if all(r.get(k) == v for k, v in chosen.items())]
     assert len({r["seed"] for r in kept}) >= 3, "every result needs three seeds"
     return kept
 

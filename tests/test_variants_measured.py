@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 
 from tests.test_results import mean, runs
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-
 
 def of(design: str, column: str = "test_accuracy") -> float:
     return mean(column, "shortcuts", design=design)
-
-
-@pytest.fixture
-def shortcuts(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    import shortcuts
-
-    yield shortcuts
-    for name in ("shortcuts", "common"):
-        sys.modules.pop(name, None)
 
 
 def test_what_stands_on_the_shortcut_costs():
@@ -53,7 +37,9 @@ def test_every_arm_has_three_seeds_and_one_of_two_rates():
     assert all(len(runs("shortcuts", design=design)) == 3 for design in designs)
 
 
-def test_the_branches_of_all_arms_start_alike(shortcuts):
+def test_the_branches_of_all_arms_start_alike(experiment):
+    shortcuts = experiment("shortcuts")
+
     def weight(design):
         return dict(shortcuts.network(design, 0).named_parameters())[
             "stages.1.2.branch.conv1.weight"
@@ -100,16 +86,10 @@ def test_without_a_shortcut_nobody_learns_and_with_one_all_do_but_fixup():
     assert mean("exact", "merges", task="dates", arm="plain") == 0
 
 
-def test_every_merge_starts_where_its_page_says(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    import merges
-
-    try:
-        x = np.arange(24).reshape(2, 12)
-        start = {arm: merges.learnt(merges.transformer(arm, 30, 0), x) for arm in merges.MERGES}
-    finally:
-        for name in ("merges", "common"):
-            sys.modules.pop(name, None)
+def test_every_merge_starts_where_its_page_says(experiment):
+    merges = experiment("merges")
+    x = np.arange(24).reshape(2, 12)
+    start = {arm: merges.learnt(merges.transformer(arm, 30, 0), x) for arm in merges.MERGES}
     assert start["rezero"]["scale"] == [0] * 8
     assert np.allclose(start["highway"]["gate"], 1 / (1 + np.exp(2)), atol=1e-4)
     assert np.allclose(start["hyper"]["mixing"], np.eye(4))
