@@ -78,9 +78,10 @@ OPTIONS = st.fixed_dictionaries(
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(OPTIONS)
 def test_three_implementations_agree(o):
-    """Outputs within 1e-5, gradients within 1e-4 (see _tolerance), and the batch statistics."""
+    """Outputs within 1e-5, all gradients within 1e-4, and the batch statistics (float32)."""
     arguments = [o[name] for name in ("in_channels", "out_channels", "stride")]
     options = {"shortcut": o["shortcut"], "residual": o["residual"]}
+    torch.manual_seed(o["seed"])  # of the first weights: the examples are the same in every run
     in_torch, in_keras, in_numpy = (
         getattr(package, o["block"])(*arguments, **options) for package in (cp, ct, ref)
     )
@@ -126,13 +127,13 @@ def test_three_implementations_agree(o):
     parameters = dict(in_torch.named_parameters())
     assert len(parameters) == len(dw) == len(numpy_gradients)
     for name, p in parameters.items():
-        _close(numpy_gradients[name], p.grad.numpy(), _tolerance(p, o["training"]))
+        _close(numpy_gradients[name], p.grad.numpy(), 1e-4)
     kinds = {"kernel": 4, "gamma": 1, "beta": 1}
     keras_order = [p for p in parameters.values()]
     for p, variable, g in zip(keras_order, variables, dw, strict=True):
         assert kinds[variable.name] == p.ndim
         g = g.numpy().transpose(3, 2, 0, 1) if p.ndim == 4 else g.numpy()
-        _close(g, p.grad.numpy(), _tolerance(p, o["training"]))
+        _close(g, p.grad.numpy(), 1e-4)
 
     statistics = [weights.named_arrays(m) for m in (in_torch, in_keras, in_numpy)]
     layers = dict(in_numpy.named_layers())
@@ -144,16 +145,6 @@ def test_three_implementations_agree(o):
             n = seen.size // seen.shape[1]
             array = before[name] * 0.9 + (array - before[name] * 0.9) * (n - 1) / n
         _close(statistics[1][name], array, 1e-5)
-
-
-def _tolerance(parameter, training):
-    """A batch norm takes away the scale that a 1x1 kernel of one input channel is all about.
-
-    Its gradient is a sum of large terms that cancel but for epsilon: what is left of it in float32
-    depends on the order of summation, which differs from run to run where threads share a sum.
-    """
-    only_scale = training and parameter.ndim == 4 and parameter.shape[1:] == (1, 1, 1)
-    return 1e-3 if only_scale else 1e-4
 
 
 def _close(a, b, tolerance):
