@@ -7,12 +7,10 @@ SOURCES := _config.yml _toc.yml $(shell find book companion -type f -not -path "
 CODE := companion tests experiments tools book
 export OMP_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
-# oneDNN's backward convolution of few channels is wrong, or crashes, on some processors.
-export TF_ENABLE_ONEDNN_OPTS := 0
 export CUDA_VISIBLE_DEVICES := -1
 export TQDM_DISABLE := 1
 
-.PHONY: help book test check lab refresh serve clean
+.PHONY: help book test check notebooks portable lab refresh serve clean
 
 help:
 	@echo "make book     build the pages into _build/html"
@@ -21,6 +19,7 @@ help:
 	@echo "make serve    show the built pages at http://localhost:8000"
 	@echo "make refresh  run all notebooks again and store their outputs"
 	@echo "make check    style and types alone"
+	@echo "make portable run every notebook with the instructions of processors without AVX-512, then without AVX2"
 	@echo "make clean    remove what was built, and .venv"
 
 $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
@@ -44,8 +43,16 @@ check: $(STAMP)
 
 test: check book
 	$(BIN)/python -m pytest -q -n 2 --dist=loadfile tests --ignore=tests/site
-	$(BIN)/python -m pytest -q -n 2 --dist=loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
+	@$(MAKE) --no-print-directory notebooks
 	$(BIN)/python -m pytest -q tests/site
+
+# On another kind of processor all rounding is different, and what training makes of it.
+portable: $(STAMP)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(MAKE) --no-print-directory notebooks
+	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default $(MAKE) --no-print-directory notebooks
+
+notebooks: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 --dist=loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
 
 lab: $(STAMP)
 	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book

@@ -1,15 +1,25 @@
-"""What the comparison of notebooks leaves out: pictures as such, and what frameworks log."""
+"""What the comparison of notebooks leaves out: pictures as such, and what frameworks log.
+
+Numbers that come out of training follow the rounding of the processor. Cells with the tag
+"by-processor" print such numbers: they are compared on the kind of processor that the page was made
+on, and elsewhere only have to run, assertions included.
+"""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-# Before anything imports TensorFlow; companion.tensorflow says why.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+from tools.processor import KEY, processor
 
 
 def pytest_collectstart(collector: Any) -> None:
     # A figure's text/plain is its message, and that is compared.
     if getattr(collector, "skip_compare", None) is not None:
         collector.skip_compare += ("stderr", "text/html", "image/svg+xml")
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    for item in items:
+        cell = getattr(item, "cell", None)
+        if cell is not None and "by-processor" in cell.metadata.get("tags", ()):
+            item.options["check"] = item.parent.nb.metadata.get(KEY) == processor()

@@ -10,13 +10,9 @@ times the epochs, and two settings in TensorFlow. About 12 minutes on two cores.
 
 from __future__ import annotations
 
-import os
-
 import common
 
 common.quiet_single_thread()
-# TensorFlow 2.21's oneDNN writes past its memory in the gradient of a 1x1 kernel of stride 2.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 from concurrent.futures import ProcessPoolExecutor  # noqa: E402 - threads are set first
 from itertools import product  # noqa: E402

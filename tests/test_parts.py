@@ -161,3 +161,60 @@ def test_a_strided_projection_of_few_channels_does_not_corrupt_memory():
     )
     environment = {**os.environ, "MALLOC_CHECK_": "3"}
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+
+
+def test_a_strided_projection_of_few_channels_has_its_gradient_in_keras():
+    # In a process of its own, with the kernels for which TensorFlow's own gradient is wrong.
+    code = (
+        "import numpy as np, tensorflow as tf, companion.tensorflow as c\n"
+        "rng = np.random.default_rng(0)\n"
+        "x, g = (rng.standard_normal(s, np.float32) for s in ((4, 8, 8, 3), (4, 4, 4, 8)))\n"
+        "layer = c.Conv2d(3, 8, 1, 2)\n"
+        "expected = np.einsum('nhwi,nhwo->io', x[:, ::2, ::2], g)\n"
+        "for _ in range(3):\n"
+        "    with tf.GradientTape() as tape:\n"
+        "        loss = tf.reduce_sum(layer(x) * g)\n"
+        "    (gradient,) = tape.gradient(loss, layer.trainable_weights)\n"
+        "    assert np.allclose(gradient[0, 0], expected, atol=1e-4), gradient[0, 0] - expected\n"
+    )
+    fast = {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    environment = {**os.environ, **fast, "MALLOC_CHECK_": "3"}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (3, 1, 1, 3)])
+def test_the_fused_batch_norm_is_keras_own(shape):
+    import keras
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    x, g = (tf.constant(rng.standard_normal(shape) * 3 + 1, "float32") for _ in range(2))
+    ours, theirs = ct.BatchNorm2d(3), keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)
+    theirs.build(shape)
+    start = [rng.random(3).astype("float32") + 0.5 for _ in range(4)]
+    found = []
+    for norm in (ours, theirs):
+        norm.set_weights(start)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = norm(x, training=True)
+        gradients = tape.gradient(y, [x, *norm.trainable_weights], g)
+        found.append([y, *gradients, *norm.get_weights(), norm(x, training=False)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_norm_learns_in_one_operation():
+    import tensorflow as tf
+
+    def operations(training, **options):
+        norm = ct.BatchNorm2d(3, **options)
+        call = tf.function(lambda x: norm(x, training=training))
+        graph = call.get_concrete_function(tf.TensorSpec((4, 5, 5, 3))).graph
+        return {op.type for op in graph.get_operations()}
+
+    assert "FusedBatchNormV3" in operations(True)
+    # Where it does not learn, Keras's form can be multiplied into a convolution's weights.
+    assert "FusedBatchNormV3" not in operations(False)
+    assert "FusedBatchNormV3" not in operations(True, dtype="float64")
+    assert "FusedBatchNormV3" not in operations(True, trainable=False)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from processor import KEY as PROCESSOR
+from processor import processor
 
 from companion import claims
 from companion.claims.settling import KEY
@@ -36,6 +38,7 @@ def refresh(path: Path) -> None:
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata[PROCESSOR] = processor()
     nbformat.write(notebook, path)
     keep_numbers(path.stem, settled(notebook))
 

@@ -1,11 +1,5 @@
 """Residual networks in Keras on TensorFlow: y = activation(merge(shortcut(x), branch(x)))."""
 
-import os
-
-# With oneDNN, TensorFlow 2.21's backward convolution of few channels returns wrong gradients or
-# crashes on some processors (seen on an AMD EPYC). A setting of your own stays.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
 try:
     import tensorflow  # noqa: F401
 except ImportError as error:  # pragma: no cover - needs an environment without TensorFlow
