@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -30,6 +31,28 @@ def write(path: Path, content: bytes) -> None:
         raise OSError(error.errno, f"cannot write it: {error.strerror}", str(path)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Make the file's folder, and raise unless a file could be put there; what is there stays.
+
+    For work that takes long and writes at its end.
+
+    Raises
+    ------
+    OSError: it could not; the message names the file.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        part.touch()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write it: {error.strerror}", str(path)) from error
+    finally:
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,7 +14,6 @@ import common
 common.quiet_single_thread()
 
 import math  # noqa: E402 - the number of threads has to be set first
-import weakref  # noqa: E402
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -23,6 +22,7 @@ from torch.utils.checkpoint import checkpoint_sequential  # noqa: E402
 import companion.torch as ct  # noqa: E402
 from companion import data  # noqa: E402
 from companion.architectures import linear_survival  # noqa: E402
+from companion.torch.costs import peak_saved_bytes  # noqa: E402
 
 SEEDS = (0, 1, 2)
 DEPTHS = (14, 26, 50, 110, 302, 602, 1202)
@@ -61,45 +61,6 @@ class SkipOrAdd(nn.Module):
         if self.training and float(torch.rand(())) > self.survival:
             return x
         return self.block(x)
-
-
-class _Kept:
-    """Stands for a saved tensor for as long as autograd needs it."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-
-def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Return the most bytes that autograd held at any time of a forward and a backward pass.
-
-    What is computed again in the backward pass is counted while it lives. Every storage is counted
-    once; parameters and the input are not, since they exist anyway.
-    """
-    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
-    held: dict[int, int] = {}
-    now, peak = 0, 0
-
-    def release(at: int, size: int) -> None:
-        nonlocal now
-        held[at] -= 1
-        if held[at] == 0:
-            now -= size
-
-    def pack(tensor: Tensor) -> _Kept:
-        nonlocal now, peak
-        kept, storage = _Kept(tensor), tensor.untyped_storage()
-        at, size = storage.data_ptr(), storage.nbytes()
-        if at not in own:
-            now += 0 if held.get(at) else size
-            held[at] = held.get(at, 0) + 1
-            weakref.finalize(kept, release, at, size)
-            peak = max(peak, now)
-        return kept
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
-        model(x).sum().backward()
-    return peak
 
 
 def three_ways(depth: int, seed: int) -> dict[str, nn.Module]:

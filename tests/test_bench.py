@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +14,10 @@ import pytest
 import torch
 
 from companion import bench
+from companion.allocator import keep_freed_memory
 from companion.bench import cases, limits
 from companion.bench.command import line
-from companion.bench.timing import compared
+from companion.bench.timing import Elsewhere, compared
 from companion.torch import bench as in_torch
 
 torch.set_num_threads(1)
@@ -150,10 +154,55 @@ def test_the_slope_of_time_by_depth():
     assert row["ratio"] == pytest.approx(1.1) and row["seconds"] == pytest.approx(1.1)
 
 
-def test_saved_activations_are_linear_in_depth():
-    row = in_torch.depth_row((8, 14, 20, 26), turns=3)
+@pytest.mark.parametrize("kept", [True, False])
+def test_saved_activations_are_linear_in_depth(kept):
+    row = in_torch.depth_row((8, 14, 20, 26), turns=3, kept=kept)
     assert row["saved_linear"] and row["blocks"] == [3, 6, 9, 12] and row["saved_bytes"][0] > 0
-    assert np.isfinite(row["ratio"]) and len(row["step_seconds"]) == 4
+    assert np.isfinite(row["ratio"]) and len(row["step_seconds"]) == len(row["page_faults"]) == 4
+    assert row["id"] == "torch/depth" + ("" if kept else "/default")
+    assert row["target"] == (1.1 if kept else None)
+
+
+def test_checkpoints_keep_less_for_more_time():
+    row = in_torch.checkpoint_row(depth=56, turns=3)
+    kept, held = row["peak_bytes"]
+    assert row["kept_ratio"] == kept / held > 2 and row["ratio"] > 1
+    assert row["target"] == 1.6 and not row["met"]  # 7 times less is for far more layers
+
+
+def test_checkpoints_change_no_gradient():
+    model, x = in_torch.cifar_resnet(20, width=4, seed=0), in_torch.images(2, 8)
+    model(x).sum().backward()
+    expected = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    in_torch.Checkpointed(model)(x).sum().backward()
+    assert all(torch.equal(p.grad, e) for p, e in zip(model.parameters(), expected, strict=True))
+
+
+def test_a_program_elsewhere_counts_its_own_seconds():
+    quick, slow = Elsewhere(float, 0.25), Elsewhere(float, "0.5")
+    assert quick() == 0.25 and Elsewhere(os.getpid)() != os.getpid()
+    assert bench.timed(case(quick, slow, turns=3))["ratio"] == 0.5
+    with pytest.raises(subprocess.CalledProcessError):
+        Elsewhere(float, "half")()
+
+
+def test_memory_that_is_kept_needs_no_new_pages():
+    if not Elsewhere(keep_freed_memory)():
+        pytest.skip("a C library that cannot keep memory")
+
+    def pages(first):
+        """Return how many pages 64 MiB need that are asked for again after they were freed."""
+        code = (
+            "import resource, torch; from companion.allocator import keep_freed_memory\n"
+            "pages = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+            f"{first}; torch.ones(2**24); before = pages(); torch.ones(2**24)\n"
+            "print(pages() - before)"
+        )
+        command = [sys.executable, "-c", code]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert pages("keep_freed_memory()") < 100 and pages("pass") > 10_000
 
 
 def test_limits_of_this_machine_are_measured():
@@ -199,6 +248,11 @@ def test_the_command_prints_and_writes(small, tmp_path, capsys):
     assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
     assert bench.main(["--only", "keras"]) == 2 and bench.main(["--turns", "1"]) == 2
     assert capsys.readouterr().err.count("error: ") == 2
+    block = tmp_path / "file"
+    block.touch()
+    assert bench.main(["--out", str(block / "bench.json")]) == 2 and not block.read_bytes()
+    told = capsys.readouterr()
+    assert "cannot write it" in told.err and "..." not in told.err and not told.out
     assert bench.main(["--list"]) == 0
     assert capsys.readouterr().out.split() == ["limit", "torch/quick"]
 
@@ -216,13 +270,8 @@ def test_each_row_has_its_own_id_and_target():
 
 
 STORED = Path(__file__).resolve().parents[1] / "book" / "results" / "bench.json"
-#: What misses its target in the stored run, and why; the page on costs says so.
-MISSED = {
-    "both/fit/cifar20": "TensorFlow runs without oneDNN, whose gradients cannot be trusted",
-    "torch/depth": "a block takes longer where much memory is in use; the bytes are linear",
-    "torch/onnx/resnet18/1": "0.69 on the machine of the stored run",
-    "torch/onnx/resnet18/8": "0.74 on the machine of the stored run",
-}
+#: What misses its target in the stored run; the page on costs says why.
+MISSED = {"torch/onnx/resnet18/1", "torch/onnx/resnet18/8"}
 
 
 @pytest.mark.skipif(not STORED.exists(), reason="the stored run has not been made")
@@ -231,5 +280,7 @@ def test_the_stored_run_keeps_its_targets():
     assert (STORED.parents[2] / stored["facts"]["script"]).is_file()
     rows = {row["id"]: row for row in stored["runs"]}
     assert {c.id for c in in_torch.cases()} | {"torch/depth", "limit/triad"} <= set(rows)
-    assert {name for name, row in rows.items() if not row.get("met", True)} == set(MISSED)
-    assert rows["torch/depth"]["saved_linear"]
+    assert {name for name, row in rows.items() if not row.get("met", True)} == MISSED
+    # What is needed, at the machine's best speed, already takes longer than the target allows.
+    assert all(rows[name]["target"] < rows[name]["base_fraction"] for name in MISSED)
+    assert rows["torch/depth"]["saved_linear"] and rows["torch/checkpoint/1202"]["kept_ratio"] >= 7

@@ -196,6 +196,16 @@ def test_resnet50_costs_what_the_paper_says():
     assert sum(c.parameters for c in costs) == 25_557_032
 
 
+def test_needed_multiply_adds_leave_the_padding_out():
+    conv, x = cp.Conv2d(4, 6), torch.randn(2, 4, 7, 7)
+    # Of the 3 x 7 rows that the kernel's three reach for, the outermost two are padding.
+    assert torch_costs.needed_multiply_adds(conv, x) == 2 * 4 * 6 * (3 * 7 - 2) ** 2
+    (cost,) = torch_costs.layer_costs(conv, x)
+    assert cost.multiply_adds == 4 * 6 * (3 * 7) ** 2
+    grouped = nn.Sequential(cp.Conv2d(4, 6, 1, stride=2, groups=2), nn.Flatten(), nn.Linear(96, 5))
+    assert torch_costs.needed_multiply_adds(grouped, x) == 2 * (16 * 6 * 2 + 96 * 5)
+
+
 def test_saved_bytes_of_known_layers():
     x = torch.zeros(10, 20)
     tanh = nn.Sequential(nn.Tanh(), nn.Tanh())  # each keeps its output

@@ -40,7 +40,9 @@ def _in_torch() -> dict[str, Measurement]:
     module = _torch()
     return {
         **_compared(module.cases()),
-        "torch/depth": lambda turns: [module.depth_row(**_given(turns))],
+        "torch/depth": lambda turns: [module.depth_row(kept=True, **_given(turns))],
+        "torch/depth/default": lambda turns: [module.depth_row(kept=False, **_given(turns))],
+        "torch/checkpoint": lambda turns: [module.checkpoint_row(**_given(turns))],
     }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from companion import _files
 from companion.bench.cases import ids, run
 from companion.bench.timing import store
 
@@ -30,12 +32,16 @@ def report(options: argparse.Namespace, script: str) -> None:
 
     Raises
     ------
-    ValueError: turns below 3, or a beginning that no row has; nothing has been measured then.
-    OSError: the file cannot be written; the rows have been printed.
+    ValueError: turns below 3, or a beginning that no row has.
+    OSError: the file cannot be written.
+
+    Either is raised before anything is measured.
     """
     if options.list:
         print("\n".join(ids()))
         return
+    if options.out:
+        _files.check_writable(Path(options.out))
     rows = run(options.only, options.turns, lambda name: print(f"... {name}", file=sys.stderr))
     for row in rows:
         print(line(row))
@@ -56,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, script: str = "companion.bench"
     add_options(parser)
     try:
         report(parser.parse_args(arguments), script)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion import _checks
@@ -57,6 +59,41 @@ def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
     return costs
 
 
+def needed_multiply_adds(model: nn.Module, x: Tensor) -> int:
+    """Return the multiply-adds of convolutions and linear layers that a forward pass needs.
+
+    :func:`layer_costs` counts as papers do, with the products of the zeros that pad an image. They
+    need not be made; at 7 x 7 pixels they are a fifth of a 3 x 3 convolution.
+
+    Parameters
+    ----------
+    model: run once, without gradients, in inference mode. x: a batch; all its examples count.
+    """
+    total = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Linear):
+            total += y.numel() * layer.in_features
+        elif isinstance(layer, nn.Conv2d):
+            image, kernel = inputs[0][:1, :1], layer.weight[:1, :1]
+            rest: Any = (layer.stride, layer.padding, layer.dilation)
+            read = F.conv2d(torch.ones_like(image), torch.ones_like(kernel), None, *rest)
+            total += int(read.sum()) * len(y) * y.shape[1] * layer.weight.shape[1]
+
+    handles = [module.register_forward_hook(count) for module in model.modules()]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return total
+
+
 def saved_bytes(model: nn.Module, x: Tensor) -> int:
     """Return the bytes that a forward pass keeps for the backward pass, exactly.
 
@@ -77,6 +114,45 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
     total = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
     del y
     return total
+
+
+class _Kept:
+    """Stands for a saved tensor for as long as autograd needs it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Return the most bytes that autograd held at any time of a forward and a backward pass.
+
+    What is computed again in the backward pass is counted while it lives. Every storage is counted
+    once; parameters and the input are not, since they exist anyway.
+    """
+    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
+    held: dict[int, int] = {}
+    now, peak = 0, 0
+
+    def release(at: int, size: int) -> None:
+        nonlocal now
+        held[at] -= 1
+        if held[at] == 0:
+            now -= size
+
+    def pack(tensor: Tensor) -> _Kept:
+        nonlocal now, peak
+        kept, storage = _Kept(tensor), tensor.untyped_storage()
+        at, size = storage.data_ptr(), storage.nbytes()
+        if at not in own:
+            now += 0 if held.get(at) else size
+            held[at] = held.get(at, 0) + 1
+            weakref.finalize(kept, release, at, size)
+            peak = max(peak, now)
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor):
+        model(x).sum().backward()
+    return peak
 
 
 def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool = False) -> Timing:
