@@ -1,0 +1,64 @@
+"""What each page pays before its first number: CPU seconds of its imports, each in a new process.
+
+Only the import statements of a notebook are run, in their order. The median of three runs; about 3
+minutes on one core.
+
+    python experiments/imports.py
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import common
+
+BOOK = common.RESULTS.parent
+SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def statements(notebook: Path) -> list[str]:
+    """Return the import statements of the notebook's cells, those inside functions left out."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    sources = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    nodes = (node for source in sources for node in ast.parse(source).body)
+    return [ast.unparse(n) for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom))]
+
+
+def seconds(code: str) -> float:
+    """Return the CPU seconds of a new process that runs the code, less those of Python itself."""
+    spent = []
+    for run in ("pass", code):
+        before = os.times()
+        subprocess.run(
+            [sys.executable, "-c", run],
+            check=True,
+            cwd=BOOK,
+            env={**os.environ, **SURROUNDINGS},
+            stderr=subprocess.DEVNULL,
+        )
+        after = os.times()
+        spent.append(sum(after[2:4]) - sum(before[2:4]))
+    return spent[1] - spent[0]
+
+
+if __name__ == "__main__":
+    rows: list[dict] = []
+    for path in sorted(BOOK.glob("*.ipynb")):
+        lines = statements(path)
+        path_first = "import sys; sys.path.append('../experiments')"
+        code = "\n".join([path_first, *lines])
+        names = " ".join(lines)
+        common.noted(
+            rows,
+            page=path.stem,
+            torch="torch" in names,
+            tensorflow=any(n in names for n in ("tensorflow", "keras")),
+            seconds=round(median(seconds(code) for _ in range(3)), 2),
+        )
+    common.store("imports", "experiments/imports.py", rows)
