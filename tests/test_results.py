@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from companion import results
+
 RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
 
 
 def runs(name: str, **chosen: object) -> list[dict]:
-    stored = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
-    assert (RESULTS.parents[1] / stored["facts"]["script"]).is_file()
-    kept = [r for r in stored["runs"] if all(r.get(k) == v for k, v in chosen.items())]
+    assert (RESULTS.parents[1] / results.facts(name)["script"]).is_file()
+    kept = results.runs(name, **chosen)
     assert len({r["seed"] for r in kept}) >= 3, "every result needs three seeds"
     return kept
 
