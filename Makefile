@@ -58,7 +58,7 @@ lab: $(STAMP)
 	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book
 
 refresh: $(STAMP)
-	$(BIN)/python tools/refresh.py $(NOTEBOOKS)
+	$(BIN)/python -m tools.refresh $(NOTEBOOKS)
 
 serve: book
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html

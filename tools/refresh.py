@@ -11,11 +11,11 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from processor import KEY as PROCESSOR
-from processor import processor
 
 from companion import claims
 from companion.claims.settling import KEY
+from tools.processor import KEY as PROCESSOR
+from tools.processor import processor
 
 KEEP_CELL = {"tags"}
 MEASURED = Path(claims.__file__).with_name("measured.json")
