@@ -19,7 +19,7 @@ help:
 	@echo "make serve    show the built pages at http://localhost:8000"
 	@echo "make refresh  run all notebooks again and store their outputs"
 	@echo "make check    style and types alone"
-	@echo "make portable run every notebook with the instructions of processors without AVX-512, then without AVX2"
+	@echo "make portable run every notebook as PyTorch and oneDNN compute without AVX-512, then without AVX2"
 	@echo "make clean    remove what was built, and .venv"
 
 $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py

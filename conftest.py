@@ -21,5 +21,7 @@ def pytest_collectstart(collector: Any) -> None:
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     for item in items:
         cell = getattr(item, "cell", None)
-        if cell is not None and "by-processor" in cell.metadata.get("tags", ()):
-            item.options["check"] = item.parent.nb.metadata.get(KEY) == processor()
+        if cell is None or "by-processor" not in cell.metadata.get("tags", ()):
+            continue
+        if item.parent.nb.metadata.get(KEY) != processor():
+            item.options["check"] = False

@@ -12,11 +12,11 @@ def keep_freed_memory() -> bool:
 
     A step of training frees its activations and soon asks for as much again. glibc may hand them
     back to the system in between, which then has to clear every page once more. PyTorch asks for
-    each tensor anew and so gains; how much, the book's page on costs measures. TensorFlow keeps its
-    memory by itself.
+    each tensor anew and so gains; how much, the book's page on costs measures.
 
-    Call it before the work begins. It cannot be undone, and the process stays as large as it once
-    was.
+    The price is memory: the process never shrinks, and pieces that do not fit into one another can
+    make it several times as large as what is in use at once. Call it before the work begins; it
+    cannot be undone. Large pieces of other threads than the first are not concerned.
 
     Returns
     -------

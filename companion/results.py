@@ -14,6 +14,7 @@ import numpy as np
 import companion
 from companion import _checks, _files
 
+#: In a checkout; where the package was installed without it, the working directory has them.
 FOLDER = Path(companion.__file__).resolve().parents[1] / "book" / "results"
 
 
@@ -62,6 +63,10 @@ def column(name: str, key: str, **which: Any) -> np.ndarray:
 def spread(values: Any, digits: int = 2) -> str:
     """Return mean and standard deviation of several runs, as "0.92 ± 0.01".
 
+    Parameters
+    ----------
+    digits: after the point, default 2.
+
     Raises
     ------
     ValueError: fewer than two values.
@@ -72,7 +77,13 @@ def spread(values: Any, digits: int = 2) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    known = sorted(path.stem for path in FOLDER.glob("*.json"))
-    if not known:
+    for folder in (FOLDER, Path("results"), Path("book", "results")):
+        if known := sorted(path.stem for path in folder.glob("*.json")):
+            break
+    else:
         raise ValueError(f"results need a checkout of the book, got no runs in {FOLDER}")
-    return _files.read_json(FOLDER / f"{_checks.option('name', name, tuple(known))}.json")
+    path = folder / f"{_checks.option('name', name, tuple(known))}.json"
+    found = _files.read_json(path)
+    if not {"facts", "runs"} <= set(found):
+        raise ValueError(f"{path} is damaged: no facts or no runs")
+    return found

@@ -1,7 +1,7 @@
 """The package against itself: what is timed, in turns, is listed by companion.bench.
 
 Ratios of CPU seconds on one thread, each beside the noise of its own turns, and the limits of the
-machine. About four CPU minutes; run it on a quiet machine, since others' memory traffic counts:
+machine. About nine CPU minutes; run it on a quiet machine, since others' memory traffic counts:
 
     python experiments/bench.py
 

@@ -37,8 +37,8 @@ def noted(runs: list[dict[str, Any]], **row: Any) -> None:
     runs.append(row)
 
 
-def store(name: str, script: str, runs: list[dict[str, Any]]) -> None:
-    """Write the runs to book/results/name.json, whole or not at all."""
+def store(name: str, script: str, runs: list[dict[str, Any]], **more: Any) -> None:
+    """Write the runs to book/results/name.json, whole or not at all; ``more`` are further facts."""
     packages = ("numpy", "torch", "keras", "mlxtend")
     facts = {
         "script": script,
@@ -47,6 +47,7 @@ def store(name: str, script: str, runs: list[dict[str, Any]]) -> None:
         "machine": platform.machine(),
         "threads": 1,
         "versions": {package: version(package) for package in packages},
+        **more,
     }
     from companion import _files  # late: NumPy comes with it, and threads have to be set first
 

@@ -18,6 +18,8 @@ from statistics import median
 
 import common
 
+from companion.bench.timing import machine
+
 BOOK = common.RESULTS.parent
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -31,28 +33,25 @@ def statements(notebook: Path) -> list[str]:
 
 
 def seconds(code: str) -> float:
-    """Return the CPU seconds of a new process that runs the code, less those of Python itself."""
-    spent = []
-    for run in ("pass", code):
-        before = os.times()
-        subprocess.run(
-            [sys.executable, "-c", run],
-            check=True,
-            cwd=BOOK,
-            env={**os.environ, **SURROUNDINGS},
-            stderr=subprocess.DEVNULL,
-        )
-        after = os.times()
-        spent.append(sum(after[2:4]) - sum(before[2:4]))
-    return spent[1] - spent[0]
+    """Return the CPU seconds of the code in a new process, in which nothing else is loaded."""
+    timed = f"import time\nstart = time.process_time()\n{code}\nprint(time.process_time() - start)"
+    done = subprocess.run(
+        [sys.executable, "-c", timed],
+        check=True,
+        cwd=BOOK,
+        env={**os.environ, **SURROUNDINGS},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return float(done.stdout.split()[-1])
 
 
 if __name__ == "__main__":
     rows: list[dict] = []
     for path in sorted(BOOK.glob("*.ipynb")):
         lines = statements(path)
-        path_first = "import sys; sys.path.append('../experiments')"
-        code = "\n".join([path_first, *lines])
+        code = "\n".join(["import sys; sys.path.append('../experiments')", *lines])
         names = " ".join(lines)
         common.noted(
             rows,
@@ -61,4 +60,4 @@ if __name__ == "__main__":
             tensorflow=any(n in names for n in ("tensorflow", "keras")),
             seconds=round(median(seconds(code) for _ in range(3)), 2),
         )
-    common.store("imports", "experiments/imports.py", rows)
+    common.store("imports", "experiments/imports.py", rows, **machine())

@@ -183,7 +183,8 @@ def test_a_program_elsewhere_counts_its_own_seconds():
     quick, slow = Elsewhere(float, 0.25), Elsewhere(float, "0.5")
     assert quick() == 0.25 and Elsewhere(os.getpid)() != os.getpid()
     assert bench.timed(case(quick, slow, turns=3))["ratio"] == 0.5
-    with pytest.raises(subprocess.CalledProcessError):
+    assert Elsewhere(print, "not the result")() is None
+    with pytest.raises(RuntimeError, match="float failed"):
         Elsewhere(float, "half")()
 
 
@@ -192,17 +193,26 @@ def test_memory_that_is_kept_needs_no_new_pages():
         pytest.skip("a C library that cannot keep memory")
 
     def pages(first):
-        """Return how many pages 64 MiB need that are asked for again after they were freed."""
+        """Return how many pages a process needs that frees 16 MiB and asks for them again."""
         code = (
             "import resource, torch; from companion.allocator import keep_freed_memory\n"
             "pages = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-            f"{first}; torch.ones(2**24); before = pages(); torch.ones(2**24)\n"
+            f"{first}\n"
+            "for _ in range(50): torch.ones(2**22)\n"
+            "before = pages()\n"
+            "for _ in range(50): torch.ones(2**22)\n"
             "print(pages() - before)"
         )
         command = [sys.executable, "-c", code]
-        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        # As glibc has it at first; later it keeps more by itself.
+        environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": str(2**17)}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        return int(done.stdout)
 
-    assert pages("keep_freed_memory()") < 100 and pages("pass") > 10_000
+    returned = pages("pass")
+    if returned < 5_000:
+        pytest.skip("large pages, or another allocator")
+    assert pages("keep_freed_memory()") < returned / 10
 
 
 def test_limits_of_this_machine_are_measured():
@@ -246,8 +256,10 @@ def test_the_command_prints_and_writes(small, tmp_path, capsys):
     assert stored["facts"]["processor"] is not None and "torch" in stored["facts"]["versions"]
     assert [row["id"] for row in stored["runs"]] == ["limit/sgemm", "a/b"]
     assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
+    assert bench.main(["--only", "keras", "--out", str(tmp_path / "no" / "x.json")]) == 2
+    assert not (tmp_path / "no").exists()
     assert bench.main(["--only", "keras"]) == 2 and bench.main(["--turns", "1"]) == 2
-    assert capsys.readouterr().err.count("error: ") == 2
+    assert capsys.readouterr().err.count("error: ") == 3
     block = tmp_path / "file"
     block.touch()
     assert bench.main(["--out", str(block / "bench.json")]) == 2 and not block.read_bytes()
@@ -281,6 +293,7 @@ def test_the_stored_run_keeps_its_targets():
     rows = {row["id"]: row for row in stored["runs"]}
     assert {c.id for c in in_torch.cases()} | {"torch/depth", "limit/triad"} <= set(rows)
     assert {name for name, row in rows.items() if not row.get("met", True)} == MISSED
-    # What is needed, at the machine's best speed, already takes longer than the target allows.
+    # What is needed, at the best speed measured, already takes longer than the target allows.
     assert all(rows[name]["target"] < rows[name]["base_fraction"] for name in MISSED)
+    assert {name for name in rows if not name.startswith("limit/")} == set(bench.ids()) - {"limit"}
     assert rows["torch/depth"]["saved_linear"] and rows["torch/checkpoint/1202"]["kept_ratio"] >= 7

@@ -53,6 +53,7 @@ def test_the_peak_is_counted_exactly():
     one = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Sigmoid())
     # A sigmoid keeps its output, 4 x 5 numbers; the linear layer's input exists anyway.
     assert peak_saved_bytes(one, x) == saved_bytes(one, x) == 4 * 5 * 4
+    assert one[0].weight.grad is None
     three = torch.nn.Sequential(*(torch.nn.Sigmoid() for _ in range(3)))
     # Three outputs of 4 x 6 kept; in three runs, one run's input and one output at a time.
     assert peak_saved_bytes(three, x) == 3 * 96

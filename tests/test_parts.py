@@ -218,3 +218,5 @@ def test_a_batch_norm_learns_in_one_operation():
     assert "FusedBatchNormV3" not in operations(False)
     assert "FusedBatchNormV3" not in operations(True, dtype="float64")
     assert "FusedBatchNormV3" not in operations(True, trainable=False)
+    assert "FusedBatchNormV3" not in operations(True, scale=False)
+    assert "FusedBatchNormV3" not in operations(True, center=False)

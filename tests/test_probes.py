@@ -204,6 +204,9 @@ def test_needed_multiply_adds_leave_the_padding_out():
     assert cost.multiply_adds == 4 * 6 * (3 * 7) ** 2
     grouped = nn.Sequential(cp.Conv2d(4, 6, 1, stride=2, groups=2), nn.Flatten(), nn.Linear(96, 5))
     assert torch_costs.needed_multiply_adds(grouped, x) == 2 * (16 * 6 * 2 + 96 * 5)
+    for other in (nn.Conv1d(4, 6, 3), nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect")):
+        with pytest.raises(ValueError, match="zero-padded"):
+            torch_costs.needed_multiply_adds(nn.Sequential(other), x)
 
 
 def test_saved_bytes_of_known_layers():

@@ -41,6 +41,14 @@ def test_cells_are_compared_where_they_can_be(tags, made_on, compared):
     assert item.options["check"] is compared
 
 
+def test_what_is_compared_nowhere_is_not_compared_here():
+    notebook = SimpleNamespace(metadata={KEY: processor()})
+    cell = SimpleNamespace(metadata={"tags": [TAG, "nbval-ignore-output"]})
+    item = SimpleNamespace(cell=cell, options={"check": False}, parent=SimpleNamespace(nb=notebook))
+    conftest().pytest_collection_modifyitems([item])
+    assert item.options["check"] is False
+
+
 def test_a_page_with_such_cells_says_where_it_was_made():
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         notebook = json.loads(path.read_text("utf-8"))

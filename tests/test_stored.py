@@ -41,7 +41,11 @@ def test_what_is_not_there_is_refused(folder, tmp_path, monkeypatch):
     ):
         with pytest.raises(ValueError, match=match):
             call()
+    (folder / "torn.json").write_text("{}")
+    with pytest.raises(ValueError, match="damaged"):
+        results.facts("torn")
     monkeypatch.setattr(results, "FOLDER", tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="checkout"):
         results.runs("some")
 
@@ -49,3 +53,12 @@ def test_what_is_not_there_is_refused(folder, tmp_path, monkeypatch):
 def test_a_spread_is_mean_and_deviation_of_the_sample():
     assert results.spread([1, 2, 3]) == "2.00 ± 1.00"
     assert results.spread(np.array([1.0, 1.5]), digits=1) == "1.2 ± 0.4"
+
+
+def test_an_installed_package_finds_the_runs_beside_the_notebook(folder, tmp_path, monkeypatch):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "results").symlink_to(folder)
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "nowhere")
+    for working in (tmp_path, tmp_path / "book"):
+        monkeypatch.chdir(working)
+        assert len(results.runs("some")) == 6

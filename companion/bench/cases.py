@@ -42,7 +42,7 @@ def _in_torch() -> dict[str, Measurement]:
         **_compared(module.cases()),
         "torch/depth": lambda turns: [module.depth_row(kept=True, **_given(turns))],
         "torch/depth/default": lambda turns: [module.depth_row(kept=False, **_given(turns))],
-        "torch/checkpoint": lambda turns: [module.checkpoint_row(**_given(turns))],
+        "torch/checkpoint/1202": lambda turns: [module.checkpoint_row(**_given(turns))],
     }
 
 
@@ -96,6 +96,7 @@ def run(
     only: Sequence[str] = (),
     turns: int | None = None,
     tell: Callable[[str], None] | None = None,
+    before: Callable[[], None] | None = None,
 ) -> list[Row]:
     """Measure, on one thread, and return the rows.
 
@@ -104,7 +105,7 @@ def run(
     only: beginnings of the ids of the rows to measure, as ``["torch/skip"]``; default all. The
         limits come along, since other rows are told beside them.
     turns: of each comparison, at least 3; default each one's own.
-    tell: called with the id of what begins.
+    tell: called with the id of what begins. before: called once the request is known to be good.
 
     Raises
     ------
@@ -114,6 +115,8 @@ def run(
     if turns is not None:
         turns = _checks.positive_int("turns", turns, minimum=3)
     chosen = _chosen(tuple(only))
+    if before is not None:
+        before()
     rows: list[Row] = []
     for name, measure in chosen.items():
         if tell is not None:

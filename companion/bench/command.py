@@ -32,17 +32,22 @@ def report(options: argparse.Namespace, script: str) -> None:
 
     Raises
     ------
-    ValueError: turns below 3, or a beginning that no row has.
-    OSError: the file cannot be written.
-
-    Either is raised before anything is measured.
+    ValueError: turns below 3, or a beginning that no row has; nothing has been measured then.
+    OSError: the file cannot be written; nothing has been measured, unless it could be before.
+    RuntimeError: a measurement in a process of its own failed.
     """
     if options.list:
         print("\n".join(ids()))
         return
-    if options.out:
-        _files.check_writable(Path(options.out))
-    rows = run(options.only, options.turns, lambda name: print(f"... {name}", file=sys.stderr))
+
+    def check() -> None:
+        if options.out:
+            _files.check_writable(Path(options.out))
+
+    def tell(name: str) -> None:
+        print(f"... {name}", file=sys.stderr)
+
+    rows = run(options.only, options.turns, tell, check)
     for row in rows:
         print(line(row))
     if options.out:
@@ -62,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, script: str = "companion.bench"
     add_options(parser)
     try:
         report(parser.parse_args(arguments), script)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

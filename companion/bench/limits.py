@@ -33,9 +33,9 @@ def beside(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows, where multiply-adds or bytes were counted with what the limits say of them.
 
     ``fraction``, ``base_fraction``: of the peak of matrix products that program and base reach, a
-    multiply-add counted as two operations. No program that does those multiply-adds one by one can
-    have a ratio below ``base_fraction``. ``estimate``: the ratio that would come out if moving
-    ``bytes`` through memory were all that the program does beyond its base.
+    multiply-add counted as two operations. A program that does those multiply-adds no faster than
+    the best product measured has no ratio below ``base_fraction``. ``estimate``: the ratio that
+    would come out if moving ``bytes`` through memory were all that it does beyond its base.
     """
     limits = {row["id"]: row["best"] * 1e9 for row in rows if row["id"].startswith("limit/")}
     peak, bandwidth = limits.get("limit/sgemm"), limits.get("limit/triad")

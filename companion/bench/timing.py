@@ -102,7 +102,7 @@ def compared(seconds: Sequence[float], base: Sequence[float]) -> dict[str, float
 
 
 def cpu_seconds(call: Program) -> float:
-    """Return the CPU seconds that a call takes of the process, or of its own one."""
+    """Return the CPU seconds of this process in a call, or what an :class:`Elsewhere` returns."""
     if isinstance(call, Elsewhere):
         return float(call())
     start = time.process_time()
@@ -115,7 +115,12 @@ class Elsewhere:
 
     Parameters
     ----------
-    function: of a module, on the other arguments. To be timed it returns its own CPU seconds.
+    function: of a module that can be imported, on the other arguments. Where it is timed, it has to
+        return the CPU seconds that count.
+
+    Raises
+    ------
+    RuntimeError: at a call, where the process fails; what it said is on stderr.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -124,13 +129,16 @@ class Elsewhere:
     def __call__(self) -> Any:
         # Not multiprocessing, which would run the caller's script once more.
         code = (
-            "import pickle, sys; function, arguments = pickle.load(sys.stdin.buffer); "
-            "pickle.dump(function(*arguments), sys.stdout.buffer)"
+            "import pickle, sys; out, sys.stdout = sys.stdout.buffer, sys.stderr; "
+            "function, arguments = pickle.load(sys.stdin.buffer); "
+            "pickle.dump(function(*arguments), out)"
         )
         task = pickle.dumps((self._function, self._arguments))
-        done = subprocess.run(
-            [sys.executable, "-c", code], input=task, stdout=subprocess.PIPE, check=True
-        )
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, input=task, stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            name = getattr(self._function, "__name__", "the function")
+            raise RuntimeError(f"{name} failed in its process, exit code {done.returncode}")
         return pickle.loads(done.stdout)
 
 

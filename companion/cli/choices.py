@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from companion import _checks
-from companion.allocator import keep_freed_memory
 
 FRAMEWORKS = ("torch", "tensorflow")
 #: Data sets of :mod:`companion.data` that are images with one label each.
@@ -117,8 +116,6 @@ def framework(name: str, threads: int = 1) -> Any:
     """
     module = importlib.import_module(f"companion.{_checks.option('framework', name, FRAMEWORKS)}")
     module.use_threads(threads)
-    if name == "torch":
-        keep_freed_memory()  # the process is ours
     return module
 
 

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from companion.allocator import keep_freed_memory
 from companion.cli import parser
 from companion.cli.choices import NETWORKS, dataset, framework
 from companion.cli.parser import Commands
@@ -176,6 +177,8 @@ def _prepared(chosen: Settings, process: Alone) -> tuple[Any, Any, Any]:
     data = dataset(chosen.data)
     check_training(data, chosen.recipe)
     module = framework(chosen.framework, chosen.threads)
+    if chosen.framework == "torch":
+        keep_freed_memory()
     channels, seed = data.x_train.shape[-1], chosen.recipe.seed
     return module, chosen.design.build(module, channels, data.num_classes, seed), data
 

@@ -20,8 +20,9 @@ class Conv2d(keras.layers.Conv2D):
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
     ``groups`` is the number of groups, not their size: each sees in_channels / groups channels.
 
-    Where the stride is 2 the padding is explicit: Keras's ``padding="same"`` would pad an even
-    image on the right and bottom only, which is another function than PyTorch's.
+    Where a larger kernel has a stride the padding is explicit: Keras's ``padding="same"`` would put
+    more of it on the right and bottom, which is another function than PyTorch's. A 1x1 kernel reads
+    every ``stride``-th pixel and then has Keras's stride 1.
 
     Raises
     ------
@@ -62,8 +63,8 @@ class Conv2d(keras.layers.Conv2D):
         _checks.channels("x", x.shape[-1], self.in_channels)
         margin = self.kernel_size[0] // 2
         if margin == 0 and self.stride > 1:
-            # The pixels between are not read. Left to the kernel, the gradient of the weights is
-            # wrong for fewer than 8 channels, or memory corrupted (oneDNN without AVX-512).
+            # The pixels between are not read. Left to the kernel, the gradient of the weights can
+            # be wrong where few channels come in, or memory is corrupted (TensorFlow 2.21, oneDNN).
             x = x[:, :: self.stride, :: self.stride]
         elif margin and self.stride > 1:
             x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -112,7 +113,8 @@ class BatchNorm2d(keras.layers.BatchNormalization):
         if training and None not in sizes:
             _checks.several_values("x", sizes[0] * sizes[1] * sizes[2])
         learns = bool(training and self.trainable)
-        if learns and mask is None and x.dtype == "float32" and not self.synchronized:
+        usual = self.scale and self.center and mask is None and not self.synchronized
+        if learns and usual and x.dtype == "float32":
             return self._learn(x)
         return super().call(x, training=training, mask=mask)
 

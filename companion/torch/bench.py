@@ -268,10 +268,10 @@ def _steps(name: str, batch: int, kept: bool, count: int = 20) -> float:
     return float(np.median([cpu_seconds(call) for _ in range(count)]))
 
 
-def _alone(kept: bool) -> None:
+def _alone(kept: bool) -> bool:
+    """Make a new process ready; return whether it keeps freed memory."""
     use_threads(1)
-    if kept:
-        keep_freed_memory()
+    return kept and keep_freed_memory()
 
 
 def depth_row(
@@ -286,7 +286,7 @@ def depth_row(
     kept: whether freed memory stays with the process, see :mod:`companion.allocator`.
     """
     row: dict[str, Any] = Elsewhere(_by_depth, depths, turns, kept)()
-    how = "freed memory kept" if kept else "freed memory as the C library will"
+    how = "freed memory kept" if row["memory_kept"] else "freed memory as the C library will"
     row["says"] = (
         f"time per block, depth {depths[2]:,} to {depths[3]:,} against {depths[:2]}, {how}"
     )
@@ -295,7 +295,7 @@ def depth_row(
 
 
 def _by_depth(depths: tuple[int, ...], turns: int, kept: bool) -> dict[str, Any]:
-    _alone(kept)
+    memory_kept = _alone(kept)
     x = images(16, 32)
     models = [cifar_resnet(depth, seed=0) for depth in depths]
     steps = [step(model, model.parameters(), x) for model in models]
@@ -318,16 +318,16 @@ def _by_depth(depths: tuple[int, ...], turns: int, kept: bool) -> dict[str, Any]
     ) * (blocks[1] - blocks[0])
     row["step_seconds"] = [float(np.median(s[1:])) for s in seconds]
     row["page_faults"] = [float(np.median(f[1:])) for f in faults]
-    return row
+    return {**row, "memory_kept": memory_kept}
 
 
-def _page_faults() -> int:
-    """Return how often the system had to give this process a page of memory so far."""
+def _page_faults() -> float:
+    """Return how often the system gave this process a page of memory so far, NaN if unknown."""
     try:
         import resource
     except ImportError:  # Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        return float("nan")
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
 
 def checkpoint_row(depth: int = 1202, turns: int = 3) -> dict[str, Any]:
@@ -347,7 +347,8 @@ class Checkpointed(nn.Module):
         super().__init__()
         self.model = model
         self.blocks = [block for stage in model.stages for block in stage]  # type: ignore[attr-defined]
-        # What a block keeps is 7/3 of its input; the book's page on memory says why the root.
+        # The optimum of the book's page on memory; on average a block keeps 7/3 of what enters the
+        # first stage. The valley is flat.
         self.runs = round((7 / 3 * len(self.blocks)) ** 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
