@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -299,6 +300,23 @@ def test_a_run_of_two_processes_that_is_killed_goes_on(tmp_path):
     assert stored["loss"][:2] == pytest.approx(alone.loss[:2], abs=1e-4)
     # Later the rounding of single precision may have grown.
     assert stored["loss"] == pytest.approx(alone.loss, abs=1e-2)
+
+
+def test_two_launchers_that_meet_train_as_one_that_starts_two(tmp_path):
+    # On several machines each has a launcher of its own; here both are on this one.
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv_id=1"]
+    launcher += ["--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{port}"]
+    command = ("-m", "companion", "train", *SMALL, "--epochs", "1", "--out")
+    for process in [started(*launcher, *command, tmp_path / "apart") for _ in range(2)]:
+        ended(process)
+    ended(started(*TORCHRUN, *command, tmp_path / "together"))
+    apart, together = (
+        json.loads((tmp_path / name / "history.json").read_text()) for name in ("apart", "together")
+    )
+    assert apart["loss"] == together["loss"] and apart["accuracy"] == together["accuracy"]
 
 
 @pytest.mark.parametrize(
