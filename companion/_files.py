@@ -13,6 +13,11 @@ from typing import Any
 import numpy as np
 
 
+def _part(path: Path) -> Path:
+    """Return where the file is written before it takes its place."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
 def write(path: Path, content: bytes) -> None:
     """Put a file into its place in one step; whatever goes wrong, the old one stays.
 
@@ -20,7 +25,7 @@ def write(path: Path, content: bytes) -> None:
     ------
     OSError: a full disk, a folder that cannot be written; the message names the file.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         with open(part, "wb") as file:
             file.write(content)
@@ -42,7 +47,7 @@ def check_writable(path: Path) -> None:
     ------
     OSError: it could not; the message names the file.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():

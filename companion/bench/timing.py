@@ -210,7 +210,7 @@ def machine() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "processor": _processor(),
+        "processor": cpu_info("model name") or platform.processor(),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "system": platform.system(),
@@ -220,13 +220,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def cpu_info(entry: str) -> str | None:
+    """Return what Linux says of the first processor, as "model name"; elsewhere nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(entry)), None)
 
 
 def store(path: str | os.PathLike[str], rows: list[dict[str, Any]], script: str) -> None:

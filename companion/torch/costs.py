@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -46,16 +46,7 @@ def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
         own = any(True for _ in module.parameters(recurse=False))
         return own or (name.endswith("merge") and not any(True for _ in module.children()))
 
-    handles = [m.register_forward_hook(keep(n)) for n, m in model.named_modules() if watched(n, m)]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(x)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
+    _run(model, x, {m: keep(n) for n, m in model.named_modules() if watched(n, m)})
     return costs
 
 
@@ -94,7 +85,13 @@ def needed_multiply_adds(model: nn.Module, x: Tensor) -> int:
             read = int(F.conv2d(image, kernel, None, *rest).sum())
             total += read * len(y) * y.shape[1] * layer.weight.shape[1]
 
-    handles = [module.register_forward_hook(count) for module in model.modules()]
+    _run(model, x, dict.fromkeys(model.modules(), count))
+    return total
+
+
+def _run(model: nn.Module, x: Tensor, hooks: Mapping[nn.Module, Callable[..., None]]) -> None:
+    """Run the model once, without gradients, in inference mode, with these forward hooks."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     was_training = model.training
     model.eval()
     try:
@@ -104,7 +101,6 @@ def needed_multiply_adds(model: nn.Module, x: Tensor) -> int:
         model.train(was_training)
         for handle in handles:
             handle.remove()
-    return total
 
 
 def saved_bytes(model: nn.Module, x: Tensor) -> int:
