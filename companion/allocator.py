@@ -14,9 +14,9 @@ def keep_freed_memory() -> bool:
     back to the system in between, which then has to clear every page once more. PyTorch asks for
     each tensor anew and so gains; how much, the book's page on costs measures.
 
-    The price is memory: the process never shrinks, and pieces that do not fit into one another can
-    make it several times as large as what is in use at once. Call it before the work begins; it
-    cannot be undone. Large pieces of other threads than the first are not concerned.
+    The price is memory: the process never shrinks, and with large images its largest size grows
+    too; the same page has numbers. Call it before the work begins; it cannot be undone. Large
+    pieces of other threads than the first are not concerned.
 
     Returns
     -------

@@ -63,8 +63,8 @@ class Conv2d(keras.layers.Conv2D):
         _checks.channels("x", x.shape[-1], self.in_channels)
         margin = self.kernel_size[0] // 2
         if margin == 0 and self.stride > 1:
-            # The pixels between are not read. Left to the kernel, the gradient of the weights can
-            # be wrong where few channels come in, or memory is corrupted (TensorFlow 2.21, oneDNN).
+            # The pixels between are not read. Left to the kernel, the gradient of the weights
+            # writes past its memory where few channels come in (oneDNN's issue 6035, with AVX2).
             x = x[:, :: self.stride, :: self.stride]
         elif margin and self.stride > 1:
             x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))

@@ -57,8 +57,8 @@ class Conv2d(nn.Conv2d):
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
         _checks.channels("x", x.shape[1], self.in_channels)
         if self.kernel_size == (1, 1) and self.stride != (1, 1):
-            # The pixels between are not read. Left to the kernel, stride 2 on fewer than 8 channels
-            # in channels-last order corrupts memory in its backward pass (PyTorch 2.13, CPU).
+            # The pixels between are not read. Left to the kernel, the gradient of the weights writes
+            # past its memory for fewer than 8 channels (oneDNN's issue 6035, with AVX2).
             x = x[:, :, :: self.stride[0], :: self.stride[1]]
             return F.conv2d(x, self.weight, self.bias, groups=self.groups)
         return super().forward(x)
