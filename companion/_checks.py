@@ -51,7 +51,7 @@ def number(name: str, value: Any, minimum: float = 0.0, maximum: float = math.in
         bounds = f"from {minimum:g} to {maximum:g}"
     try:
         result = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         result = math.nan
     if isinstance(value, (bool, str)) or not (
         math.isfinite(result) and minimum <= result <= maximum

@@ -6,7 +6,7 @@ import errno
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,40 @@ def write(path: Path, content: bytes) -> None:
     ------
     OSError: a full disk, a folder that cannot be written; the message names the file.
     """
+    _place(path, content, os.replace)
+
+
+def create(path: Path, content: bytes) -> None:
+    """Put a new file into its place in one step, where there is none.
+
+    Raises
+    ------
+    FileExistsError: there is one, and it stays. OSError: as :func:`write`.
+    """
+    _place(path, content, _link)
+
+
+def _link(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, where two at one moment are not told apart
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(part, path)
+
+
+def _place(path: Path, content: bytes, put: Callable[[Path, Path], None]) -> None:
     part = _part(path)
     try:
         with open(part, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name without its bytes
-        os.replace(part, path)
+        put(part, path)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise OSError(error.errno, f"cannot write it: {error.strerror}", str(path)) from error
     finally:
@@ -61,7 +88,11 @@ def check_writable(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write(path, f"{json.dumps(value, indent=1)}\n".encode())
+    write(path, as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    return f"{json.dumps(value, indent=1)}\n".encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:

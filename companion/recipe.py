@@ -58,7 +58,8 @@ class Recipe:
         if _checks.number("learning_rate", self.learning_rate) == 0:
             raise ValueError("learning_rate must be above 0, got 0")
         _checks.number("weight_decay", self.weight_decay)
-        _checks.number("label_smoothing", self.label_smoothing, 0, 1)
+        if _checks.number("label_smoothing", self.label_smoothing, 0, 1) == 1:
+            raise ValueError("label_smoothing must be below 1, got 1: no label would be left")
         _checks.positive_int("shift", self.shift, minimum=0)
         _checks.positive_int("seed", self.seed, minimum=0)
         _checks.option("optimiser", self.optimiser, ("sgd", "adam"))
@@ -181,6 +182,11 @@ def check_training(data: Any, recipe: Recipe) -> int:
         check_examples("train", data.y_train, name="y")
     if recipe.shift and np.ndim(data.x_train) != 4:
         raise ValueError(f"shift must be 0 unless x_train holds images, got {recipe.shift}")
+    side = min(np.shape(data.x_train)[1:3]) if recipe.shift else 1
+    if recipe.shift >= side:
+        raise ValueError(
+            f"shift must be below the {side} pixels of an image's side, got {recipe.shift}"
+        )
     return steps_per_epoch(recipe, len(data.x_train))
 
 
@@ -208,6 +214,14 @@ def check_labels(part: str, x: np.ndarray, y: np.ndarray, classes: int) -> None:
     low, high = int(np.min(y)), int(np.max(y))
     if low < -1 or high >= classes or high < 0:
         raise ValueError(f"y_{part} must be from 0 to {classes - 1} or -1, got {low} to {high}")
+
+
+def check_classes(logits: int | None, classes: int) -> None:
+    """Raise unless a model has a logit for every class; ``None`` stands for an unknown number."""
+    if logits is not None and logits < classes:
+        raise ValueError(
+            f"model must have a logit for each of the {classes} classes of the data, got {logits}"
+        )
 
 
 def steps_per_epoch(recipe: Recipe, examples: int) -> int:

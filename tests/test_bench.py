@@ -247,6 +247,17 @@ def test_a_run_keeps_to_what_is_asked_for(small):
             bench.run([bad])
 
 
+def test_what_is_not_installed_is_left_out_unless_it_is_named(monkeypatch):
+    every = bench.ids()
+    monkeypatch.setitem(sys.modules, "companion.tensorflow", None)
+    assert set(bench.ids()) == {id for id in every if not id.startswith(("tensorflow", "both"))}
+    with pytest.raises(ImportError):
+        bench.run(["tensorflow/predict"])
+    monkeypatch.setitem(sys.modules, "companion.torch", None)
+    with pytest.raises(ImportError):
+        bench.ids()
+
+
 def test_the_command_prints_and_writes(small, tmp_path, capsys):
     path = tmp_path / "new" / "bench.json"
     assert bench.main(["--turns", "3", "--out", str(path)], script="a script") == 0

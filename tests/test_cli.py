@@ -22,8 +22,9 @@ import companion.tensorflow as ct
 import companion.torch as cp
 from companion import _files as files
 from companion import claims, weights
-from companion.cli import COMMANDS, checking, choices, main, runs
+from companion.cli import COMMANDS, checking, choices, main, runs, train
 from companion.cli.choices import NETWORKS, design
+from companion.cli.settings import settings as run_settings
 from companion.data import digits8
 
 torch.set_num_threads(1)
@@ -73,16 +74,20 @@ class Killed(BaseException):
 @contextlib.contextmanager
 def dies_at_file(number):
     """Let the process die just before the file of this number gets its name."""
-    replace, left = os.replace, [number]
+    left = [number]
 
-    def counted(*paths):
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-        replace(*paths)
+    def counted(place):
+        def call(*paths):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            place(*paths)
+
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "replace", counted)
+        for name in ("link", "replace"):  # of a new file, and of one that may be there
+            patch.setattr(os, name, counted(getattr(os, name)))
         yield
 
 
@@ -264,6 +269,9 @@ BAD = [
     ("predict {whole} {file}", "file must be an array that numpy.save wrote"),
     ("predict {whole} {wide}", r"must hold images \(N, 8, 8, 1\), got shape \(2, 9, 9, 1\)"),
     ("predict {whole} {bytes}", "must hold values from 0 to 1"),
+    ("train --out {new} --data digits8 --shift 8", "shift must be below the 8 pixels"),
+    ("train --out {new} --label-smoothing 1", "label_smoothing must be below 1"),
+    ("bench --out=", "--out must name a file"),
     ("info resnet51", "'resnet51' is neither a run's folder nor one of mnist_resnet"),
     ("info {other}", "other holds no run"),
     ("info {whole} --depth 20", "depth must be left out"),
@@ -299,9 +307,64 @@ def test_a_missing_framework_names_the_extra(name, tmp_path, refused, monkeypatc
     assert not (tmp_path / "new").exists()
 
 
-def test_a_loss_that_explodes_says_what_to_do(tmp_path, refused):
-    line = refused("train", "--out", tmp_path / "new", *SMALL, "--learning-rate", "1e30")
-    assert "lower learning_rate" in line
+def test_a_loss_that_explodes_says_what_to_do_and_leaves_no_folder(tmp_path, refused):
+    for folder in (tmp_path / "new", tmp_path):
+        line = refused("train", "--out", folder, *SMALL, "--learning-rate", "1e30")
+        assert "lower learning_rate" in line
+    assert tmp_path.is_dir() and not list(tmp_path.iterdir())
+
+
+def test_what_fails_after_an_epoch_leaves_it(tmp_path, refused, monkeypatch):
+    def fail(run, history, weights):
+        raise ValueError("after all epochs")
+
+    monkeypatch.setattr(runs.Run, "finish", fail)
+    assert "after all epochs" in refused("train", "--out", tmp_path / "run", *SMALL)
+    assert {"settings.json", "checkpoint.npz"} <= set(os.listdir(tmp_path / "run"))
+
+
+def test_two_runs_that_begin_at_one_moment(tmp_path, monkeypatch):
+    chosen = {name: run_settings({"seed": seed}) for seed, name in enumerate("ab")}
+    create = files.create
+
+    def late(path, content):  # the other one comes between the look and the write
+        monkeypatch.setattr(files, "create", create)
+        runs.Run.create(tmp_path / "run", chosen["b"])
+        create(path, content)
+
+    monkeypatch.setattr(files, "create", late)
+    monkeypatch.setattr(runs, "free", lambda folder: None)
+    with pytest.raises(FileExistsError):
+        runs.Run.create(tmp_path / "run", chosen["a"])
+    assert runs.Run.open(tmp_path / "run").settings == chosen["b"]
+
+
+@pytest.mark.parametrize("left", ["empty", "folder"])
+def test_a_checkpoint_stays_where_the_weights_are_not_whole(left, interrupted, refused):
+    path = interrupted / "weights.npz"
+    path.mkdir() if left == "folder" else path.touch()
+    kept = (interrupted / "checkpoint.npz").read_bytes()
+    assert "weights.npz" in refused("train", "--resume", interrupted)
+    assert (interrupted / "checkpoint.npz").read_bytes() == kept
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04garbage", b"", b"no array"])
+def test_a_file_that_holds_no_array(content, finished, tmp_path, refused):
+    path = tmp_path / "x.npy"
+    path.write_bytes(content)
+    assert "numpy.save" in refused("predict", finished, path)
+
+
+def test_errors_of_no_known_kind_are_one_line_only_where_tensorflow_s(tmp_path, refused):
+    import tensorflow as tf
+
+    error = tf.errors.ResourceExhaustedError(None, None, "no memory\nat all")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(error))
+        assert "no memory at all" in refused("train", "--out", tmp_path / "new")
+        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
+        with pytest.raises(LookupError):
+            main(["train", "--out", str(tmp_path / "new")])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"versions": {}}', "broken value"])

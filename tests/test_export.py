@@ -130,6 +130,23 @@ def test_a_file_that_breaks_the_rules_of_onnx_is_not_kept(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class Branching(torch.nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+class Two(torch.nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+@pytest.mark.parametrize("model", [Branching(), Two()])
+def test_what_onnx_cannot_express_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="model must"):
+        cp.export_onnx(model, tmp_path / "m.onnx", np.ones((2, 3), np.float32))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_package_names_the_extra():
     with pytest.raises(ImportError, match=r"companion\[export\]"):
         export.need("a_package_that_nobody_has")

@@ -100,11 +100,35 @@ class Doubling(nn.Conv2d):
         return 2 * super().forward(x)
 
 
+class Standardised(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight - weight.mean((1, 2, 3), keepdim=True), bias)
+
+
+def one_relu():
+    relu = nn.ReLU()
+    return row(
+        cp.Residual(cp.Conv2d(4, 4), activation=relu),
+        cp.Residual(row(relu, cp.Conv2d(4, 4))),
+    )
+
+
+def changes(part):
+    """A ReLU, or a merge, whose hook needs what came in."""
+    part.register_forward_hook(lambda module, inputs, output: output - inputs[0])
+    return part
+
+
 @pytest.mark.parametrize(
     "build",
     [
         shared,
         hooked,
+        one_relu,
+        lambda: row(Standardised(4, 4, 3), nn.ReLU()),
+        lambda: row(cp.Conv2d(4, 4), changes(nn.ReLU())),
+        lambda: cp.Residual(cp.Conv2d(4, 4), activation=changes(nn.ReLU())),
+        lambda: cp.Residual(cp.Conv2d(4, 4), merge=changes(cp.Add())),
         lambda: row(Doubling(4, 4, 3), cp.BatchNorm2d(4)),
         lambda: row(nn.utils.parametrizations.weight_norm(cp.Conv2d(4, 4)), cp.BatchNorm2d(4)),
         lambda: row(cp.Conv2d(4, 4), nn.BatchNorm2d(4, track_running_stats=False)),
@@ -168,6 +192,13 @@ def test_what_is_no_model_is_refused(bad):
     for package in (cp, ct):
         with pytest.raises(ValueError, match="model"):
             package.optimise_for_inference(bad)
+
+
+def test_a_keras_network_with_several_outputs_is_refused():
+    x = keras.Input((4,))
+    h = keras.layers.Dense(3)(x)
+    with pytest.raises(ValueError, match="one output, got 2"):
+        ct.optimise_for_inference(keras.Model(x, [h, keras.layers.ReLU()(h)]))
 
 
 def test_unbuilt_models_are_refused():

@@ -1,4 +1,4 @@
-"""All that is measured, of whichever frameworks are installed."""
+"""All that is measured, of whichever frameworks are installed; the limits need PyTorch."""
 
 from __future__ import annotations
 
@@ -90,6 +90,13 @@ GROUPS: dict[str, Callable[[], dict[str, Measurement]]] = {
     "tensorflow": _in_tensorflow,
     "both": _in_both,
 }
+#: The frameworks that a group needs.
+NEEDS = {
+    "limit": ("torch",),
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "both": ("torch", "tensorflow"),
+}
 
 
 def run(
@@ -102,8 +109,9 @@ def run(
 
     Parameters
     ----------
-    only: beginnings of the ids of the rows to measure, as ``["torch/skip"]``; default all. The
-        limits come along, since other rows are told beside them.
+    only: beginnings of the ids of the rows to measure, as ``["torch/skip"]``; default all of the
+        frameworks that are installed. The limits come along where they can be measured, since other
+        rows are told beside them.
     turns: of each comparison, at least 3; default each one's own.
     tell: called with the id of what begins. before: called once the request is known to be good.
 
@@ -111,6 +119,7 @@ def run(
     ------
     ValueError: turns below 3, or a beginning that no row has.
     RuntimeError: TensorFlow runs already, on more threads than one.
+    ImportError: a framework that ``only`` names is not installed.
     """
     if turns is not None:
         turns = _checks.positive_int("turns", turns, minimum=3)
@@ -129,7 +138,9 @@ def _chosen(only: tuple[str, ...]) -> dict[str, Measurement]:
     for beginning in only:
         if beginning.split("/")[0] not in GROUPS:
             raise ValueError(f"only must begin with one of {list(GROUPS)}, got {beginning!r}")
-    groups = {"limit", *(beginning.split("/")[0] for beginning in only)} if only else set(GROUPS)
+    groups = {beginning.split("/")[0] for beginning in only} or set(_possible())
+    if "limit" not in groups and "limit" in GROUPS and _missing("limit") is None:
+        groups.add("limit")
     _one_thread(groups)
     known: dict[str, Measurement] = {}
     for group, measurements in GROUPS.items():
@@ -142,8 +153,27 @@ def _chosen(only: tuple[str, ...]) -> dict[str, Measurement]:
 
 
 def ids() -> list[str]:
-    """Return the ids of all rows, but for the two limits, which count as one."""
-    return [name for measurements in GROUPS.values() for name in measurements()]
+    """Return the ids of all rows that can be measured here; the two limits count as one."""
+    return [name for group in _possible() for name in GROUPS[group]()]
+
+
+def _possible() -> list[str]:
+    """Return the groups whose frameworks are installed; raise where there is none."""
+    missing = {group: _missing(group) for group in GROUPS}
+    errors = [error for error in missing.values() if error is not None]
+    if len(errors) == len(GROUPS):
+        raise errors[0]
+    return [group for group in GROUPS if missing[group] is None]
+
+
+def _missing(group: str) -> ImportError | None:
+    """Return why a group cannot be measured here, or nothing."""
+    try:
+        for framework in NEEDS[group]:
+            importlib.import_module(f"companion.{framework}")
+    except ImportError as error:
+        return error
+    return None
 
 
 def _compared(cases: Sequence[Case]) -> dict[str, Measurement]:
@@ -160,6 +190,5 @@ def _given(turns: int | None) -> dict[str, int]:
 def _one_thread(groups: set[str]) -> None:
     # OpenMP reads this where a thread starts, so also in those of a training run.
     os.environ["OMP_NUM_THREADS"] = "1"
-    importlib.import_module("companion.torch").use_threads(1)
-    if groups & {"tensorflow", "both"}:
-        importlib.import_module("companion.tensorflow").use_threads(1)
+    for framework in sorted({framework for group in groups for framework in NEEDS[group]}):
+        importlib.import_module(f"companion.{framework}").use_threads(1)

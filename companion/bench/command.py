@@ -35,7 +35,10 @@ def report(options: argparse.Namespace, script: str) -> None:
     ValueError: turns below 3, or a beginning that no row has; nothing has been measured then.
     OSError: the file cannot be written; nothing has been measured, unless it could be before.
     RuntimeError: a measurement in a process of its own failed.
+    ImportError: no framework is installed, or one that is named is not.
     """
+    if options.out == "":
+        raise ValueError("--out must name a file, got an empty name")
     if options.list:
         print("\n".join(ids()))
         return
@@ -67,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, script: str = "companion.bench"
     add_options(parser)
     try:
         report(parser.parse_args(arguments), script)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from companion.cli import bench, evaluate, info, ledger, predict, train
 from companion.cli.parser import Parser
 
+EXPECTED = (ValueError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)
 COMMANDS = (train, evaluate, predict, info, ledger, bench)
 
 ABOUT = """Residual networks to train and to look at, and the book's ledger of measured
@@ -53,12 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `python -m companion ledger | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, ImportError, RuntimeError, FloatingPointError) as error:
-        print(f"companion: {in_one_line(error)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("companion: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        # TensorFlow's errors, as of a machine without enough memory, share no base with others.
+        if not (isinstance(error, EXPECTED) or type(error).__module__.startswith("tensorflow.")):
+            raise
+        print(f"companion: {in_one_line(error)}", file=sys.stderr)
+        return 2
 
 
 def in_one_line(error: Exception) -> str:

@@ -32,6 +32,7 @@ def measured(claim: Claim) -> dict[str, Any]:
             "verdict needs none: python -m companion ledger"
         )
     try:
+        import ipykernel  # noqa: F401 - runs the cells
         import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, DeadKernelError

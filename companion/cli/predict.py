@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _images(path: Path, image: tuple[int, ...]) -> np.ndarray:
     """Return the images in a file, refused where they are not like those that trained."""
     try:
         x: Any = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} must be an array that numpy.save wrote: {error}") from error
     shape = getattr(x, "shape", ())
     if len(shape) != 4 or shape[1:] != image or x.dtype.kind not in "fiub":

@@ -53,12 +53,28 @@ class Run:
         run = cls(folder, chosen, _versions(chosen.framework))
         try:
             table = {"versions": run.versions, **chosen.as_dict()}
-            files.write_json(folder / "settings.json", table)
+            files.create(folder / "settings.json", files.as_json(table))
+        except FileExistsError:  # of another process that began in the same moment
+            free(folder)
+            raise
         except OSError:
             if made:
                 folder.rmdir()
             raise
         return run
+
+    def abandon(self, made: bool) -> None:
+        """Leave nothing of a run that could not begin, nor its folder if it was ``made`` for it.
+
+        Where an epoch is stored, all stays.
+        """
+        if (self.folder / "checkpoint.npz").exists() or self.finished:
+            return
+        for path in (self.folder / "settings.json", *self.folder.glob(".*.part")):
+            path.unlink(missing_ok=True)
+        if made:
+            with contextlib.suppress(OSError):  # it holds something of somebody else
+                self.folder.rmdir()
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -191,7 +207,7 @@ def _history(path: Path, columns: dict[str, Any]) -> History:
     """Return the history that was stored as columns; raise, naming the file, where it is none."""
     try:
         history = History(**{name: tuple(map(float, values)) for name, values in columns.items()})
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if len({len(column) for column in history.as_dict().values()}) != 1:
         raise ValueError(f"{path} is damaged: its columns are not equally long")

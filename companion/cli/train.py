@@ -143,12 +143,18 @@ def _begin(options: argparse.Namespace, given: dict[str, Any], process: Alone) -
         return _resume(Run.open(options.resume), given, process)
     free(options.out)
     chosen = settings(given)
-    parts = _prepared(
-        chosen, process
-    )  # what does not fit together is found before a folder is made
+    # What does not fit together is found before a folder is made, or else at the first step.
+    parts = _prepared(chosen, process)
+    made = not options.out.exists()
     found = Run.create(options.out, chosen)
     with found.locked():
-        return _fit(found, None, process, *parts)
+        try:
+            return _fit(found, None, process, *parts)
+        except (KeyboardInterrupt, OSError):
+            raise
+        except Exception:
+            found.abandon(made)
+            raise
 
 
 def _resume(found: Run, given: dict[str, Any], process: Alone) -> int:
@@ -161,6 +167,7 @@ def _resume(found: Run, given: dict[str, Any], process: Alone) -> int:
             )
     with found.locked():
         if found.finished:
+            found.weights()  # the checkpoint goes only where they are whole
             found.tidy()
             print(f"{found.folder} is finished: nothing to do")
             return 0

@@ -17,16 +17,31 @@ from companion.tensorflow.probes import watch
 from companion.tensorflow.residual import Residual
 from companion.weights.leaves import keras_children
 
+_PRODUCTS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
+_UNKNOWN = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.EinsumDense,
+)
+
 
 def layer_costs(model: keras.layers.Layer, x: Any) -> list[LayerCost]:
     """Return parameters and multiply-adds of each layer, and the additions of each merge.
 
     Parameters
     ----------
-    model: run once, eagerly, in inference mode. x: a batch of its input; costs are for one example.
+    model: run once, eagerly, in inference mode. Multiply-adds are those of convolutions, dense
+        layers and LSTMs. A layer in two places has a row for each, and its parameters in the first.
+    x: a batch of its input; costs are for one example.
+
+    Raises
+    ------
+    ValueError: a layer whose multiply-adds are not known: transposed convolutions, EinsumDense.
     """
     costs: list[LayerCost] = []
     layers: dict[str, keras.layers.Layer] = {}
+    counted: set[int] = set()
 
     def visit(layer: keras.layers.Layer, name: str) -> None:
         inside = {id(v) for _, child in keras_children(layer) for v in child.weights}
@@ -40,9 +55,13 @@ def layer_costs(model: keras.layers.Layer, x: Any) -> list[LayerCost]:
     def look(name: str, output: Tensor) -> None:
         layer = layers[name]
         parameters = int(sum(np.prod(v.shape) for v in layer.trainable_weights))
+        parameters = 0 if id(layer) in counted else parameters
+        counted.add(id(layer))
         outputs = int(np.prod(output.shape[1:]))
         products = 0
-        if isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Dense)):
+        if isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
+            products = outputs * int(np.prod(layer.kernel.shape[:-2]))
+        elif isinstance(layer, _PRODUCTS):
             products = outputs * int(np.prod(layer.kernel.shape[:-1]))
         elif isinstance(layer, keras.layers.LSTM):
             kernels = [v for v in layer.trainable_weights if len(v.shape) > 1]
@@ -52,6 +71,9 @@ def layer_costs(model: keras.layers.Layer, x: Any) -> list[LayerCost]:
         costs.append(LayerCost(name, kind, parameters, products, outputs if merged else 0))
 
     visit(model, "")
+    for name, layer in layers.items():
+        if isinstance(layer, _UNKNOWN):
+            raise ValueError(f"model must have layers whose multiply-adds are known, got {name}")
     watch(model, layers, x, False, look)
     return costs
 

@@ -49,6 +49,8 @@ def export_onnx(
     shape = (x.shape[3], *x.shape[1:3]) if images else x.shape[1:]
     inputs = keras.Input(shape, dtype=x.dtype.name, name="x")
     y = model(keras.layers.Permute((2, 3, 1))(inputs) if images else inputs)
+    if not isinstance(y, keras.KerasTensor):
+        raise ValueError(f"model must return one tensor, got {type(y).__name__}")
     if len(y.shape) == 4 and images:
         y = keras.layers.Permute((3, 1, 2))(y)
     whole = keras.Model(inputs, keras.layers.Identity(name="y")(y))

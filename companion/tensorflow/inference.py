@@ -32,13 +32,16 @@ def optimise_for_inference(model: keras.Model) -> Frozen:
 
     Raises
     ------
-    ValueError: a model that is not a Keras one, that is not built, or with several inputs.
+    ValueError: a model that is not a Keras one, that is not built, or that has several inputs or
+        outputs.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a keras.Model, got {type(model).__name__}")
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1:
         raise ValueError(f"model must be built, with one input, got {len(inputs)} inputs")
+    if len(model.outputs) != 1:
+        raise ValueError(f"model must have one output, got {len(model.outputs)}")
     (x,) = inputs
     call = tf.function(lambda x: model(x, training=False))
     traced = call.get_concrete_function(tf.TensorSpec(x.shape, x.dtype))

@@ -19,6 +19,7 @@ from companion.recipe import (
     Recipe,
     State,
     batches,
+    check_classes,
     check_examples,
     check_labels,
     check_training,
@@ -90,6 +91,9 @@ def fit(
     steps = check_training(data, recipe)
     distributed.check(model, recipe)
     _check_axes("x_train", model, data.x_train)
+    shape = getattr(model, "output_shape", None)
+    if recipe.loss == "cross_entropy" and isinstance(shape, tuple):
+        check_classes(shape[-1], data.num_classes)
     with distributed.working(model):
         return _fit(model, data, recipe, steps, progress, resume, after_epoch)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from companion import _checks
 from companion.probes import LayerCost, Timing
+from companion.torch.layers import in_inference_mode
 from companion.torch.residual import Residual
 
 
@@ -21,17 +22,24 @@ def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
 
     Parameters
     ----------
-    model: run once, without gradients, in inference mode. x: a batch of its input; costs are for
-        one example.
+    model: run once, without gradients, in inference mode. Multiply-adds are those of convolutions,
+        linear layers and LSTMs. A layer in two places has a row for each, and its parameters in the
+        first.
+    x: a batch of its input; costs are for one example.
     """
     costs: list[LayerCost] = []
+    counted: set[nn.Module] = set()
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
+            parameters = 0 if module in counted else parameters
+            counted.add(module)
             outputs = output.numel() // len(output) if isinstance(output, Tensor) else 0
             products = 0
-            if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
+            if isinstance(module, nn.modules.conv._ConvTransposeNd):
+                products = inputs[0][0].numel() * module.weight[0].numel()
+            elif isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
                 products = outputs * module.weight[0].numel()
             elif isinstance(module, nn.LSTM):
                 steps = inputs[0].shape[1]
@@ -92,13 +100,10 @@ def needed_multiply_adds(model: nn.Module, x: Tensor) -> int:
 def _run(model: nn.Module, x: Tensor, hooks: Mapping[nn.Module, Callable[..., None]]) -> None:
     """Run the model once, without gradients, in inference mode, with these forward hooks."""
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with in_inference_mode(model), torch.no_grad():
             model(x)
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import export
+from companion.torch.layers import in_inference_mode
 
 
 def export_onnx(
@@ -47,16 +48,25 @@ def export_onnx(
     example = torch.from_numpy(np.repeat(x[:1], 2, axis=0))  # a batch of one would be fixed
     if example.ndim == 4 and not channels_last:
         example = example.permute(0, 3, 1, 2).contiguous()
-    was_training = model.training
     told = logging.getLogger("torch.onnx")
     level = told.level
-    model.eval()
     told.setLevel(logging.ERROR)  # it lists the packages that it would support as well
     try:
-        with export.whole(path) as written, warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore", FutureWarning)
+        with in_inference_mode(model), torch.no_grad():
+            ordered = _Ordered(model, channels_last).eval()
+            ordered(example)  # a model that cannot be called says better why than the exporter
+            _write(ordered, example, path)
+    finally:
+        told.setLevel(level)
+    return path
+
+
+def _write(model: nn.Module, example: Tensor, path: Path) -> None:
+    with export.whole(path) as written, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
             torch.onnx.export(
-                _Ordered(model, channels_last).eval(),
+                model,
                 (example,),
                 written,
                 input_names=["x"],
@@ -66,11 +76,10 @@ def export_onnx(
                 external_data=False,
                 verbose=False,
             )
-            export.check_made(written)
-    finally:
-        told.setLevel(level)
-        model.train(was_training)
-    return path
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise ValueError(f"model must be one that ONNX can express, got {reason}") from error
+        export.check_made(written)
 
 
 class _Ordered(nn.Module):
@@ -82,4 +91,6 @@ class _Ordered(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.model(x.permute(0, 3, 1, 2) if x.ndim == 4 and self.channels_last else x)
+        if not isinstance(y, Tensor):
+            raise ValueError(f"model must return one tensor, got {type(y).__name__}")
         return y.permute(0, 2, 3, 1) if y.ndim == 4 and self.channels_last else y

@@ -35,7 +35,8 @@ def optimise_for_inference(model: nn.Module) -> nn.Module:
     ----------
     model: stays as it is, and keeps its mode. Norms before a convolution, as in pre-activation,
         cannot be folded and stay in the copy. Layers with hooks or parametrisations are not
-        touched; hooks elsewhere would see values that are overwritten later.
+        touched; hooks elsewhere would see values that are overwritten later, and so would a
+        ``forward`` that calls the parts of a ``Sequential`` one by one and keeps what they return.
 
     Returns
     -------
@@ -44,7 +45,8 @@ def optimise_for_inference(model: nn.Module) -> nn.Module:
 
     Raises
     ------
-    ValueError: a model that is not a PyTorch module, or that is compiled or scripted.
+    ValueError: a model that is not a PyTorch module, or that ``torch.compile`` or ``torch.jit``
+        returned.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
@@ -58,7 +60,7 @@ def optimise_for_inference(model: nn.Module) -> nn.Module:
             _fold(row, places)
     for block in result.modules():
         if isinstance(block, Residual):
-            _overwrite(block)
+            _overwrite(block, places)
     _pack(result)
     return result.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -142,7 +144,9 @@ _NORMS = (nn.BatchNorm2d.forward, BatchNorm2d.forward)
 
 
 def _is_convolution(module: nn.Module) -> bool:
-    return type(module).forward in _CONVOLUTIONS and _untouched(module)
+    kind: Any = type(module)
+    known = kind.forward in _CONVOLUTIONS and kind._conv_forward is nn.Conv2d._conv_forward
+    return known and _untouched(module)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -167,24 +171,26 @@ def _fold(row: nn.Sequential, places: Counter[int]) -> None:
             setattr(row, before, fused)
             setattr(row, name, nn.Identity())
             places[id(fused)] = 1
-        elif before and once and type(part) is nn.ReLU:
+        elif before and once and type(part) is nn.ReLU and _untouched(part):
             part.inplace = True
             before = ""
         else:
             before = name if once and _is_convolution(part) else ""
 
 
-def _overwrite(block: Residual) -> None:
+def _overwrite(block: Residual, places: Counter[int]) -> None:
     """Let sum and ReLU of a block write over what the branch's last convolution made."""
     last: Any = block.branch
     while type(last).forward is nn.Sequential.forward and len(last):
         last = next((m for m in reversed(last) if type(m) is not nn.Identity), last[0])
-    known = type(block).forward is Residual.forward and type(block.merge) is Add
+    merge, activation = block.merge, block.activation
+    known = type(block).forward is Residual.forward and type(merge) is Add and _untouched(merge)
     fresh = _is_convolution(last)
     if known and fresh and block.shortcut is not None:
         block.merge = AddInto()
-    if known and type(block.activation) is nn.ReLU and (fresh or block.shortcut is not None):
-        block.activation.inplace = True
+    once = places[id(activation)] == 1
+    if known and once and type(activation) is nn.ReLU and _untouched(activation):
+        activation.inplace = fresh or block.shortcut is not None
 
 
 def _pack(model: nn.Module) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -57,8 +59,8 @@ class Conv2d(nn.Conv2d):
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
         _checks.channels("x", x.shape[1], self.in_channels)
         if self.kernel_size == (1, 1) and self.stride != (1, 1):
-            # The pixels between are not read. Left to the kernel, the gradient of the weights writes
-            # past its memory for fewer than 8 channels (oneDNN's issue 6035, with AVX2).
+            # The pixels between are not read. Left to the kernel, the gradient of the weights
+            # writes past its memory for fewer than 8 channels (oneDNN's issue 6035, with AVX2).
             x = x[:, :, :: self.stride[0], :: self.stride[1]]
             return F.conv2d(x, self.weight, self.bias, groups=self.groups)
         return super().forward(x)
@@ -117,3 +119,19 @@ class GlobalAveragePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.mean(x, dim=(2, 3))
+
+
+@contextmanager
+def in_inference_mode(model: nn.Module) -> Iterator[None]:
+    """Put the model into inference mode; afterwards every part is in the mode that it had.
+
+    Parts may differ: a frozen batch norm keeps its statistics in a network that trains, and
+    ``model.train()`` would wake it.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -19,6 +19,7 @@ from companion.recipe import (
     Recipe,
     State,
     batches,
+    check_classes,
     check_examples,
     check_labels,
     check_training,
@@ -26,6 +27,7 @@ from companion.recipe import (
     narrow,
 )
 from companion.torch.distributed import Team, team
+from companion.torch.layers import in_inference_mode
 
 
 def use_threads(threads: int = 1) -> None:
@@ -87,6 +89,8 @@ def fit(
     processes = team()
     processes.check(recipe)
     processes.agree(recipe, data, model.state_dict())
+    if recipe.loss == "cross_entropy":
+        _check_classes(model, data)
     resume = processes.from_first(resume)
     optimiser = (_Nesterov if recipe.optimiser == "sgd" else _Adam)(model, recipe)
     measured = _cross_entropy if recipe.loss == "cross_entropy" else _squared_error
@@ -132,6 +136,13 @@ def fit(
                 after_epoch(State(recipe, history, arrays))
     model.eval()
     return history
+
+
+def _check_classes(model: nn.Module, data: Any) -> None:
+    """Raise unless the model has a logit for every class; it is run on one example."""
+    with in_inference_mode(model), torch.no_grad():
+        shape = model(_to_tensor(data.x_train[:1])).shape
+    check_classes(shape[1 if len(shape) == 4 else -1], data.num_classes)
 
 
 def _kept(model: nn.Module, optimiser: _Optimiser) -> dict[str, Tensor]:
@@ -188,6 +199,8 @@ class _Optimiser:
         self.velocity = [torch.zeros_like(p) for p in self.parameters]
         self.momentum, self.decay = recipe.momentum, recipe.weight_decay
         self.taken = 0
+        for p in self.parameters:
+            p.grad = None  # of other work, or of a step that was interrupted
 
     def moments(self) -> dict[str, list[Tensor]]:
         """Return what is remembered of earlier gradients."""
@@ -261,13 +274,8 @@ def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarra
     """
     check_examples("test", x)
     batch_size = _checks.positive_int("batch_size", batch_size)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            parts = [model(_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
-    finally:
-        model.train(was_training)
+    with in_inference_mode(model), torch.inference_mode():
+        parts = [model(_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
     whole = torch.cat(parts)
     return (whole.permute(0, 2, 3, 1) if whole.ndim == 4 else whole).numpy()
 
