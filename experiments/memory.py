@@ -17,12 +17,12 @@ import math  # noqa: E402 - the number of threads has to be set first
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from torch.utils.checkpoint import checkpoint_sequential  # noqa: E402
 
 import companion.torch as ct  # noqa: E402
 from companion import data  # noqa: E402
 from companion.architectures import linear_survival  # noqa: E402
 from companion.torch.costs import peak_saved_bytes  # noqa: E402
+from companion.torch.reversible import Checkpointed  # noqa: E402
 
 SEEDS = (0, 1, 2)
 DEPTHS = (14, 26, 50, 110, 302, 602, 1202)
@@ -30,24 +30,16 @@ WIDTH, BATCH = 8, 16
 METHODS = ("stored", "checkpointed", "reversible")
 
 
-class Checkpointed(nn.Module):
-    """The same network in runs of blocks, sqrt(blocks) by default; each run keeps its input."""
-
-    def __init__(self, network: nn.Sequential, runs: int | None = None) -> None:
-        super().__init__()
-        self.network, self.runs = network, runs
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = dict(self.network.named_children())
-        blocks: list[nn.Module] = []
-        for name, part in parts.items():
-            blocks += list(part) if name.startswith("stage") else []
-            blocks += [part] if name.startswith("widen") else []
-        runs = self.runs or round(math.sqrt(len(blocks)))
-        y = checkpoint_sequential(blocks, runs, parts["stem"](x), use_reentrant=True)
-        for name in ("norm", "relu", "pool", "dense"):
-            y = parts[name](y)
-        return y
+def checkpointed(network: nn.Sequential) -> Checkpointed:
+    """Return the network with its blocks in runs, sqrt(blocks) of them."""
+    parts = dict(network.named_children())
+    blocks: list[nn.Module] = []
+    for name, part in parts.items():
+        blocks += list(part) if name.startswith("stage") else []
+        blocks += [part] if name.startswith("widen") else []
+    after = nn.Sequential(*(parts[name] for name in ("norm", "relu", "pool", "dense")))
+    runs = round(math.sqrt(len(blocks)))
+    return Checkpointed(parts["stem"], nn.Sequential(*blocks), after, runs)
 
 
 class SkipOrAdd(nn.Module):
@@ -69,7 +61,7 @@ def three_ways(depth: int, seed: int) -> dict[str, nn.Module]:
     stored = ct.revnet_cifar(**options, recompute=False)
     return {
         "stored": stored,
-        "checkpointed": Checkpointed(ct.revnet_cifar(**options, recompute=False)),
+        "checkpointed": checkpointed(ct.revnet_cifar(**options, recompute=False)),
         "reversible": ct.revnet_cifar(**options),
     }
 

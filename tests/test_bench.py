@@ -175,7 +175,7 @@ def test_checkpoints_change_no_gradient():
     model(x).sum().backward()
     expected = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    in_torch.Checkpointed(model)(x).sum().backward()
+    in_torch.checkpointed(model)(x).sum().backward()
     assert all(torch.equal(p.grad, e) for p, e in zip(model.parameters(), expected, strict=True))
 
 

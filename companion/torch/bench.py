@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint_sequential
 
 from companion.allocator import keep_freed_memory
 from companion.bench import limits
@@ -22,6 +21,7 @@ from companion.torch.export import export_onnx
 from companion.torch.inference import optimise_for_inference
 from companion.torch.networks import ResNet, cifar_resnet, resnet18, resnet50
 from companion.torch.residual import Residual
+from companion.torch.reversible import Checkpointed
 from companion.torch.training import use_threads
 
 #: name: how to build it, blocks per stage, side of its images.
@@ -340,26 +340,18 @@ def checkpoint_row(depth: int = 1202, turns: int = 3) -> dict[str, Any]:
     return {**row, "met": row["met"] and row["kept_ratio"] >= 7}
 
 
-class Checkpointed(nn.Module):
-    """The network with its blocks in runs, of which only the inputs are kept."""
-
-    def __init__(self, model: ResNet) -> None:
-        super().__init__()
-        self.model = model
-        self.blocks = [block for stage in model.stages for block in stage]  # type: ignore[attr-defined]
-        # The optimum of the book's page on memory; on average a block keeps 7/3 of what enters the
-        # first stage. The valley is flat.
-        self.runs = round((7 / 3 * len(self.blocks)) ** 0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = checkpoint_sequential(self.blocks, self.runs, self.model.stem(x), use_reentrant=True)
-        return self.model.head(y)  # type: ignore[no-any-return]
+def checkpointed(model: ResNet) -> Checkpointed:
+    """Return the same network, parameters shared, that keeps few activations."""
+    blocks = nn.Sequential(*(block for stage in model.stages for block in stage))  # type: ignore[attr-defined]
+    # The optimum of the book's page on memory; on average a block keeps 7/3 of what enters the
+    # first stage. The valley is flat.
+    return Checkpointed(model.stem, blocks, model.head, round((7 / 3 * len(blocks)) ** 0.5))
 
 
 def _checkpointed(depth: int, turns: int) -> dict[str, Any]:
     _alone(True)
     model, x = cifar_resnet(depth, seed=0), images(16, 32)
-    few = Checkpointed(model)
+    few = checkpointed(model)
 
     def build() -> tuple[Program, Program]:
         return step(few, model.parameters(), x), step(model, model.parameters(), x)
