@@ -611,6 +611,16 @@ def test_help_teaches_on_one_screen(command, call, monkeypatch):
     assert len(lines) <= 45 and max(map(len, lines)) <= 80
 
 
+def test_tensorflow_does_not_bury_the_one_line(tmp_path):
+    # In a process of its own: TensorFlow greets at its import, and not through Python.
+    words = ("train", "--out", str(tmp_path / "new"), *SMALL, "--framework", "tensorflow")
+    command = [sys.executable, "-m", "companion", *words, "--depth", "7"]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == "companion: depth must be an integer of at least 8, got 7\n"
+
+
 def test_help_and_ledger_are_quick_and_load_no_framework():
     code = (
         "import sys, time\n"

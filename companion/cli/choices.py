@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +118,32 @@ def framework(name: str, threads: int = 1) -> Any:
     ------
     ImportError: it is not installed; the message names the extra.
     """
-    module = importlib.import_module(f"companion.{_checks.option('framework', name, FRAMEWORKS)}")
+    _checks.option("framework", name, FRAMEWORKS)
+    with _without_greetings() if name == "tensorflow" else contextlib.nullcontext():
+        module = importlib.import_module(f"companion.{name}")
     module.use_threads(threads)
     return module
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Drop what TensorFlow writes to stderr while it is imported, whatever its log level.
+
+    It would bury the one line that counts. What it says of a crash is dropped too: set
+    ``TF_CPP_MIN_LOG_LEVEL`` to less than 3 to read all.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def dataset(name: str) -> Any:
