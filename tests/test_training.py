@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -56,3 +58,21 @@ def test_small_network_learns_the_digits():
     model = cp.mnist_resnet(seed=0)
     cp.fit(model, full, label_smoothing=0.1, shift=2, progress=False)
     assert cp.evaluate(model, full.x_test, full.y_test)[1] > 0.975
+
+
+def test_a_batch_without_labels_changes_nothing_but_by_decay():
+    rng = np.random.default_rng(0)
+    y = np.array([0, -1, 2, -1, 1, -1])
+    some = SimpleNamespace(x_train=rng.random((6, 4), np.float32), y_train=y, num_classes=3)
+    weight = rng.random((4, 3), np.float32)
+    one, other = torch.nn.Linear(4, 3), keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with torch.no_grad():
+        one.weight.copy_(torch.from_numpy(weight.T))
+        one.bias.zero_()
+    other.set_weights([weight, np.zeros(3, np.float32)])
+    recipe = {"epochs": 2, "batch_size": 1, "learning_rate": 0.1, "progress": False}
+    here, there = cp.fit(one, some, **recipe), ct.fit(other, some, **recipe)
+    np.testing.assert_allclose(here.loss, there.loss, rtol=1e-5)
+    np.testing.assert_allclose(here.accuracy, there.accuracy)
+    moved = other.get_weights()[0]
+    np.testing.assert_allclose(one.weight.detach().numpy().T, moved, rtol=1e-5, atol=1e-6)

@@ -200,7 +200,7 @@ class _CrossEntropy(keras.losses.Loss):
         each = keras.losses.categorical_crossentropy(target, logits, from_logits=True)
         counts = ops.cast(labels >= 0, each.dtype)
         # Keras takes the mean over all of them.
-        return each * counts / distributed.mean(ops.mean(counts))
+        return each * counts / _fraction(counts)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
@@ -212,7 +212,12 @@ def _met(labels: Any, logits: Any) -> Any:
     labels = _labels(labels, logits)
     met = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
     counts = ops.cast(labels >= 0, "float32")
-    return met * counts / distributed.mean(ops.mean(counts))
+    return met * counts / _fraction(counts)
+
+
+def _fraction(counts: Any) -> Any:
+    """The mean over all replicas, above 0: a batch without labels has the loss 0 and not 0 / 0."""
+    return ops.maximum(distributed.mean(ops.mean(counts)), 1e-30)
 
 
 def _labels(labels: Any, logits: Any) -> Any:

@@ -171,6 +171,8 @@ def _cross_entropy(
     ``y`` is of the whole batch, ``logits`` of this process's share. What each process returns is
     its part of the sum that makes the mean.
     """
+    if not (y >= 0).any():  # the mean over nothing would not be a number
+        return logits.sum() * 0, 0.0
     labels = torch.from_numpy(processes.share(y))
     classes = 1 if logits.ndim == 4 else -1  # images have them second, sequences last
     logits = logits.movedim(classes, 1)
