@@ -30,15 +30,15 @@ WIDTH, BATCH = 8, 16
 METHODS = ("stored", "checkpointed", "reversible")
 
 
-def checkpointed(network: nn.Sequential) -> Checkpointed:
-    """Return the network with its blocks in runs, sqrt(blocks) of them."""
+def checkpointed(network: nn.Sequential, runs: int | None = None) -> Checkpointed:
+    """Return the network, parameters shared, with its blocks in runs, by default sqrt(blocks)."""
     parts = dict(network.named_children())
     blocks: list[nn.Module] = []
     for name, part in parts.items():
         blocks += list(part) if name.startswith("stage") else []
         blocks += [part] if name.startswith("widen") else []
     after = nn.Sequential(*(parts[name] for name in ("norm", "relu", "pool", "dense")))
-    runs = round(math.sqrt(len(blocks)))
+    runs = runs or round(math.sqrt(len(blocks)))
     return Checkpointed(parts["stem"], nn.Sequential(*blocks), after, runs)
 
 
