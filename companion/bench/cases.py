@@ -139,7 +139,7 @@ def _chosen(only: tuple[str, ...]) -> dict[str, Measurement]:
         if beginning.split("/")[0] not in GROUPS:
             raise ValueError(f"only must begin with one of {list(GROUPS)}, got {beginning!r}")
     groups = {beginning.split("/")[0] for beginning in only} or set(_possible())
-    if "limit" not in groups and "limit" in GROUPS and _missing("limit") is None:
+    if _missing("limit") is None:
         groups.add("limit")
     _one_thread(groups)
     known: dict[str, Measurement] = {}

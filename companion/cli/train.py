@@ -150,7 +150,7 @@ def _begin(options: argparse.Namespace, given: dict[str, Any], process: Alone) -
     with found.locked():
         try:
             return _fit(found, None, process, *parts)
-        except (KeyboardInterrupt, OSError):
+        except OSError:  # a full disk: what is there can go on
             raise
         except Exception:
             found.abandon(made)
