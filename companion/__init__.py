@@ -11,21 +11,20 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = (
+    "allocator",
     "architectures",
-    "bench",
-    "claims",
+    "book",
     "data",
-    "export",
-    "figures",
-    "probes",
+    "measures",
+    "metrics",
     "recipe",
     "reference",
-    "tasks",
     "tensorflow",
     "torch",
+    "translation",
     "weights",
 )
 

@@ -51,7 +51,7 @@ class Architecture:
         return self.block.startswith("pre_activation")
 
     @property
-    def normalised(self) -> bool:
+    def normalized(self) -> bool:
         """Whether there are batch norms at all."""
         return self.block != "fixup"
 
@@ -161,7 +161,7 @@ def article_network() -> Architecture:
     return Architecture("residual_network", "basic", 64, 7, 2, False, (Stage(64, 5, 1),))
 
 
-def linear_survival(blocks: int, last: float = 0.5) -> list[float]:
+def linear_decay(blocks: int, last: float = 0.5) -> list[float]:
     """Return each block's survival: just below 1 in the first, falling linearly to ``last``.
 
     Huang et al. 2016, arXiv 1603.09382, eq. 4: block l of L survives with 1 - l/L (1 - last).

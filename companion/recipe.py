@@ -34,7 +34,7 @@ class Recipe:
     label_smoothing: probability moved from the label to all classes, in [0, 1), default 0.
     shift: largest random shift of an image in pixels, per axis, default 0.
     seed: of the order of the examples and of the shifts, default 0.
-    optimiser: ``"sgd"`` (default) or ``"adam"`` (Kingma and Ba, arXiv 1412.6980, with its defaults
+    optimizer: ``"sgd"`` (default) or ``"adam"`` (Kingma and Ba, arXiv 1412.6980, with its defaults
         0.9, 0.999, 1e-8).
     loss: ``"cross_entropy"`` (default) of integer labels, where -1 means "do not count", or
         ``"squared_error"``, the mean over all numbers.
@@ -47,7 +47,7 @@ class Recipe:
     label_smoothing: float = 0.0
     shift: int = 0
     seed: int = 0
-    optimiser: str = "sgd"
+    optimizer: str = "sgd"
     loss: str = "cross_entropy"
 
     momentum: float = field(default=0.9, init=False)
@@ -62,7 +62,7 @@ class Recipe:
             raise ValueError("label_smoothing must be below 1, got 1: no label would be left")
         _checks.positive_int("shift", self.shift, minimum=0)
         _checks.positive_int("seed", self.seed, minimum=0)
-        _checks.option("optimiser", self.optimiser, ("sgd", "adam"))
+        _checks.option("optimizer", self.optimizer, ("sgd", "adam"))
         _checks.option("loss", self.loss, ("cross_entropy", "squared_error"))
 
     def rate(self, step: int, steps: int) -> float:
@@ -96,7 +96,7 @@ class History:
     seconds: tuple[float, ...] = ()
     learning_rate: tuple[float, ...] = ()
 
-    def then(self, loss: float, accuracy: float, seconds: float, learning_rate: float) -> History:
+    def append(self, loss: float, accuracy: float, seconds: float, learning_rate: float) -> History:
         """Return the history with one more epoch."""
         return History(
             (*self.loss, float(loss)),
@@ -111,7 +111,7 @@ class History:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class Checkpoint:
     """Where a training run stands after a whole epoch: all that ``fit`` needs to go on.
 
     The order of the examples and their shifts follow from the recipe's seed and the epoch's number,
@@ -121,7 +121,7 @@ class State:
     ----------
     recipe: of the run.
     history: of the epochs behind it.
-    arrays: copies of every weight, batch statistic and moment of the optimiser, and where random
+    arrays: copies of every weight, batch statistic and moment of the optimizer, and where random
         layers stand, under names that the framework gives. Another framework takes none of them.
     """
 
@@ -154,7 +154,7 @@ class State:
             here, there = (_form(arrays.get(name)) for arrays in (expected, self.arrays))
             if here != there:
                 raise ValueError(
-                    "resume must hold the arrays of this framework's model and optimiser, "
+                    "resume must hold the arrays of this framework's model and optimizer, "
                     f"got {there} for {here} at {name!r}"
                 )
 
@@ -253,16 +253,16 @@ def batches(
     order = rng.permutation(len(x))
     for step in range(steps_per_epoch(recipe, len(x))):
         chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        yield narrow(shifted(x[chosen], recipe.shift, rng)), narrow(y[chosen])
+        yield to_model_dtype(shifted(x[chosen], recipe.shift, rng)), to_model_dtype(y[chosen])
 
 
-def narrow(values: np.ndarray) -> np.ndarray:
+def to_model_dtype(values: np.ndarray) -> np.ndarray:
     """Return floats as float32 and integers as int64, which both frameworks take."""
     kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32
     return values.astype(kind, copy=False)
 
 
-def diverged(loss: float, epoch: int, step: int, rate: float) -> FloatingPointError:
+def divergence_error(loss: float, epoch: int, step: int, rate: float) -> FloatingPointError:
     """Return the error that ends a training run whose loss is no longer a number."""
     return FloatingPointError(
         f"the loss became {loss} in epoch {epoch + 1}, step {step + 1}, at learning rate "

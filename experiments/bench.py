@@ -1,4 +1,4 @@
-"""The package against itself: what is timed, in turns, is listed by companion.bench.
+"""The package against itself: what is timed, in turns, is listed by companion.book.bench.
 
 Ratios of CPU seconds on one thread, each beside the noise of its own turns, and the limits of the
 machine. About nine CPU minutes; run it on a quiet machine, since others' memory traffic counts:
@@ -6,7 +6,7 @@ machine. About nine CPU minutes; run it on a quiet machine, since others' memory
     python experiments/bench.py
 
 With arguments, as ``--only torch/skip --turns 5 --out some.json``, it is the command of
-companion.bench, and the book's own results stay as they are.
+companion.book.bench, and the book's own results stay as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from common import RESULTS, quiet_single_thread
 
 quiet_single_thread()
 
-from companion import bench  # noqa: E402
+from companion.book import bench  # noqa: E402
 
 if __name__ == "__main__":
     arguments = sys.argv[1:] or ["--out", str(RESULTS / "bench.json")]

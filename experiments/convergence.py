@@ -17,7 +17,7 @@ import dataclasses  # noqa: E402 - the number of threads has to be set first
 import torch  # noqa: E402
 
 import companion.torch as ct  # noqa: E402
-from companion.data import halved, mnist  # noqa: E402
+from companion.data import downsampled, mnist  # noqa: E402
 
 SEEDS = (0, 1, 2)
 DEPTHS = (8, 20, 32, 44)
@@ -46,7 +46,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     digits = mnist()
     tiny = dataclasses.replace(
-        digits, x_train=halved(halved(digits.x_train)), x_test=halved(halved(digits.x_test))
+        digits,
+        x_train=downsampled(downsampled(digits.x_train)),
+        x_test=downsampled(downsampled(digits.x_test)),
     )
     runs = [
         run(depth, rate, residual, seed, tiny)

@@ -24,8 +24,8 @@ from skimage.restoration import denoise_nl_means  # noqa: E402
 
 import companion.tensorflow as cf  # noqa: E402
 import companion.torch as cp  # noqa: E402
-from companion.data import Photographs, noisy, patches, photographs  # noqa: E402
-from companion.tasks import psnr  # noqa: E402
+from companion.data import Photographs, add_gaussian_noise, patches, photographs  # noqa: E402
+from companion.metrics import psnr  # noqa: E402
 
 SEEDS = (0, 1, 2)
 SIGMAS = (10, 25, 50)
@@ -69,12 +69,12 @@ def started_in_keras(arm: str, norm: bool, seed: int) -> Any:
 
 def task(photos: Photographs, sigma: float, seed: int) -> SimpleNamespace:
     clean = patches(photos.x_train, **PATCHES, seed=seed)
-    return SimpleNamespace(x_train=noisy(clean, sigma, seed), y_train=clean)
+    return SimpleNamespace(x_train=add_gaussian_noise(clean, sigma, seed), y_train=clean)
 
 
 def scores(photos: Photographs, sigma: float, seed: int, denoise: Any) -> list[float]:
     """PSNR on each test photograph, in decibels."""
-    return [psnr(x, denoise(noisy(x, sigma, seed + 100))) for x in photos.x_test]
+    return [psnr(x, denoise(add_gaussian_noise(x, sigma, seed + 100))) for x in photos.x_test]
 
 
 def network(module: Any, model: Any) -> Any:
@@ -83,7 +83,7 @@ def network(module: Any, model: Any) -> Any:
 
 def trained(module: Any, model: Any, data: Any, epochs: int, rate: float, seed: int) -> float:
     settings = {"epochs": epochs, "learning_rate": rate, "seed": seed, "batch_size": BATCH}
-    settings |= {"optimiser": "adam", "weight_decay": 0.0, "loss": "squared_error"}
+    settings |= {"optimizer": "adam", "weight_decay": 0.0, "loss": "squared_error"}
     with common.cpu_seconds() as seconds:
         module.fit(model, data, progress=False, **settings)
     return round(seconds[0], 2)
@@ -114,7 +114,12 @@ def width(photos: Photographs, sigma: float) -> float:
     """The Gaussian filter that restores the training photographs best."""
     widths = np.arange(0.3, 2.5, 0.1).round(1)
     means = [
-        np.mean([psnr(x, gaussian_filter(noisy(x, sigma, 7), (w, w, 0))) for x in photos.x_train])
+        np.mean(
+            [
+                psnr(x, gaussian_filter(add_gaussian_noise(x, sigma, 7), (w, w, 0)))
+                for x in photos.x_train
+            ]
+        )
         for w in widths
     ]
     return float(widths[int(np.argmax(means))])
@@ -141,7 +146,7 @@ if __name__ == "__main__":
     for sigma in SIGMAS:
         w, factor = width(photos, sigma), strength(held, sigma)
         baselines = {
-            "noisy": (lambda x: x, {}),
+            "add_gaussian_noise": (lambda x: x, {}),
             "Gaussian filter": (lambda x, w=w: gaussian_filter(x, (w, w, 0)), {"width": w}),
             "non-local means": (non_local(sigma, factor), {"strength": factor}),
         }

@@ -18,7 +18,7 @@ import torch  # noqa: E402
 
 import companion.tensorflow as ct  # noqa: E402
 import companion.torch as cp  # noqa: E402
-from companion.data import halved, mnist  # noqa: E402
+from companion.data import downsampled, mnist  # noqa: E402
 
 SEEDS = (0, 1, 2)
 DEPTHS = {"torch": (8, 20, 32, 44, 56), "tensorflow": (8, 44)}
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     digits = mnist()
     small = dataclasses.replace(
-        digits, x_train=halved(digits.x_train), x_test=halved(digits.x_test)
+        digits, x_train=downsampled(digits.x_train), x_test=downsampled(digits.x_test)
     )
     runs = [
         run(framework, depth, residual, seed, small)

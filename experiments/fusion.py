@@ -151,7 +151,7 @@ def accuracies(model: Any, task: Any) -> dict[str, float]:
 
 
 def fitted(model: nn.Module, task: Any, rate: float, seed: int, epochs: int = EPOCHS) -> nn.Module:
-    settings = {"optimiser": "adam", "weight_decay": 0.0, "batch_size": 64}
+    settings = {"optimizer": "adam", "weight_decay": 0.0, "batch_size": 64}
     torch.manual_seed(seed)  # which batches miss the sequence
     ct.fit(model, task, epochs=epochs, learning_rate=rate, seed=seed, progress=False, **settings)
     return model

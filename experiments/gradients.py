@@ -69,7 +69,7 @@ def run(depth: int, residual: bool, seed: int, data, x, y) -> list[dict]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    tiny = mnist().halved(2)
+    tiny = mnist().downsampled(2)
     x = torch.from_numpy(tiny.x_train[:128]).permute(0, 3, 1, 2)
     y = torch.from_numpy(tiny.y_train[:128])
     rows: list[dict] = []

@@ -191,7 +191,7 @@ def longer(runs: list[dict]) -> None:
 
 
 def by_block(runs: list[dict]) -> None:
-    digits = mnist().halved()
+    digits = mnist().downsampled()
     held = digits.validation()
     for name, table in tables().items():
 

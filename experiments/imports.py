@@ -18,7 +18,7 @@ from statistics import median
 
 import common
 
-from companion.bench.timing import machine
+from companion.book.bench.timing import machine
 
 BOOK = common.RESULTS.parent
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}

@@ -24,8 +24,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from companion.allocator import keep_freed_memory  # noqa: E402
-from companion.bench.timing import cpu_seconds, machine  # noqa: E402
-from companion.torch.bench import images, step  # noqa: E402
+from companion.book.bench.timing import cpu_seconds, machine  # noqa: E402
+from companion.book.bench.torch import images, step  # noqa: E402
 from companion.torch.networks import cifar_resnet, resnet18  # noqa: E402
 
 SEEDS = (0, 1, 2)

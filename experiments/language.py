@@ -21,13 +21,13 @@ import torch  # noqa: E402
 import companion.tensorflow as cf  # noqa: E402
 import companion.torch as cp  # noqa: E402
 from companion.data import dates  # noqa: E402
-from companion.tasks import Translation  # noqa: E402
+from companion.translation import Translation  # noqa: E402
 
 SEEDS = (0, 1, 2)
 RATES = (0.003, 0.01)
 LSTM = {"epochs": 4, "batch_size": 64}
 TRANSFORMER = {"epochs": 4, "batch_size": 32}
-COMMON = {"optimiser": "adam", "weight_decay": 0.0, "progress": False}
+COMMON = {"optimizer": "adam", "weight_decay": 0.0, "progress": False}
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def better_rate(build: Any, held: Any, **settings: Any) -> float:
 
 def translations(runs: list[dict]) -> None:
     pairs = dates(size=12_800)
-    task, held = Translation.of(pairs), Translation.of(pairs.validation())
+    task, held = Translation.from_pairs(pairs), Translation.from_pairs(pairs.validation())
     vocabulary = task.num_classes
     for residual in (True, False):
 

@@ -16,11 +16,11 @@ import torch  # noqa: E402
 
 import companion.torch as cp  # noqa: E402
 from companion.data import dates  # noqa: E402
-from companion.tasks import Translation  # noqa: E402
+from companion.translation import Translation  # noqa: E402
 
 #: Locales whose first test date is shown.
 LOCALES = ("en", "pt", "de", "pl", "ru", "he", "hi", "ja")
-SETTINGS = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01, "optimiser": "adam"}
+SETTINGS = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01, "optimizer": "adam"}
 
 
 def said(task: Translation, model: torch.nn.Module, row: int) -> dict:
@@ -40,7 +40,7 @@ def said(task: Translation, model: torch.nn.Module, row: int) -> dict:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    task = Translation.of(dates(size=12_800))
+    task = Translation.from_pairs(dates(size=12_800))
     models = {}
     for residual in (True, False):
         model = cp.residual_lstm(task.num_classes, 4, 64, residual=residual, seed=0)

@@ -24,7 +24,7 @@ import torch  # noqa: E402
 import companion.tensorflow as cf  # noqa: E402
 import companion.torch as cp  # noqa: E402
 from companion.data import Slices, brain  # noqa: E402
-from companion.tasks import dice  # noqa: E402
+from companion.metrics import dice  # noqa: E402
 
 SEEDS, MORE_SEEDS, VALIDATION_SEEDS = range(3), range(6), (7, 8)
 BLOCKS = (1, 4)

@@ -20,9 +20,9 @@ from torch import Tensor, nn  # noqa: E402
 
 import companion.torch as ct  # noqa: E402
 from companion import data  # noqa: E402
-from companion.architectures import linear_survival  # noqa: E402
+from companion.architectures import linear_decay  # noqa: E402
+from companion.torch.checkpointed import CheckpointedNetwork  # noqa: E402
 from companion.torch.costs import peak_saved_bytes  # noqa: E402
-from companion.torch.reversible import Checkpointed  # noqa: E402
 
 SEEDS = (0, 1, 2)
 DEPTHS = (14, 26, 50, 110, 302, 602, 1202)
@@ -30,7 +30,7 @@ WIDTH, BATCH = 8, 16
 METHODS = ("stored", "checkpointed", "reversible")
 
 
-def checkpointed(network: nn.Sequential, runs: int | None = None) -> Checkpointed:
+def checkpointed(network: nn.Sequential, runs: int | None = None) -> CheckpointedNetwork:
     """Return the network, parameters shared, with its blocks in runs, by default sqrt(blocks)."""
     parts = dict(network.named_children())
     blocks: list[nn.Module] = []
@@ -39,7 +39,7 @@ def checkpointed(network: nn.Sequential, runs: int | None = None) -> Checkpointe
         blocks += [part] if name.startswith("widen") else []
     after = nn.Sequential(*(parts[name] for name in ("norm", "relu", "pool", "dense")))
     runs = runs or round(math.sqrt(len(blocks)))
-    return Checkpointed(parts["stem"], nn.Sequential(*blocks), after, runs)
+    return CheckpointedNetwork(parts["stem"], nn.Sequential(*blocks), after, runs)
 
 
 class SkipOrAdd(nn.Module):
@@ -81,7 +81,7 @@ def seconds(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def batch(seed: int) -> tuple[Tensor, Tensor]:
-    small = data.mnist().halved()
+    small = data.mnist().downsampled()
     some = slice(seed * BATCH, (seed + 1) * BATCH)
     x = torch.from_numpy(small.x_train[some]).permute(0, 3, 1, 2)
     return x.contiguous(), torch.from_numpy(small.y_train[some])
@@ -130,7 +130,7 @@ def thinned(depth: int, seed: int, how: str) -> nn.Module:
     """Return the ordinary network with stochastic depth: none, by example, or by batch."""
     model = ct.cifar_preact_resnet(depth, WIDTH, in_channels=1, seed=seed)
     count = sum(len(stage) for stage in model.stages)
-    survival = iter(linear_survival(count))
+    survival = iter(linear_decay(count))
     for stage in model.stages:
         for i, block in enumerate(stage):
             kept = next(survival)

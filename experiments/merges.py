@@ -25,11 +25,11 @@ from torch import Tensor, nn  # noqa: E402
 import companion.torch as cp  # noqa: E402
 from companion import architectures, weights  # noqa: E402
 from companion.data import Dataset, dates, digits8  # noqa: E402
-from companion.tasks import Translation  # noqa: E402
-from companion.torch.streams import MixStreams, rms_norm  # noqa: E402
+from companion.torch.hyper_connections import WidthConnection, rms_norm  # noqa: E402
+from companion.translation import Translation  # noqa: E402
 
 SEEDS = (0, 1, 2)
-DATES = {"epochs": 2, "batch_size": 32, "optimiser": "adam", "weight_decay": 0.0}
+DATES = {"epochs": 2, "batch_size": 32, "optimizer": "adam", "weight_decay": 0.0}
 DIGITS = {"epochs": 4, "batch_size": 64}
 #: Transformers, beside the control and addition without norms: places of the norms, other merges.
 NORMS = ("pre", "post", "sandwich", "deepnorm")
@@ -55,7 +55,7 @@ def images(arm: str, seed: int) -> nn.Module:
     if arm == "fixup":
         return cp.fixup_resnet(32, 8, in_channels=1, seed=seed)
     model = cp.cifar_preact_resnet(32, 8, residual=arm != "plain", in_channels=1, seed=seed)
-    survivals = iter(architectures.linear_survival(15))
+    survivals = iter(architectures.linear_decay(15))
     merges: dict[str, Callable[[int], nn.Module]] = {
         "skip_init": lambda channels: cp.ScaledAdd(),
         "layer_scale": lambda channels: cp.LayerScale(channels, 0.1),
@@ -66,7 +66,7 @@ def images(arm: str, seed: int) -> nn.Module:
         for stage in model.stages:
             for block in stage:
                 block.merge = merges[arm](block.branch.conv2.out_channels)
-        weights.initialise(model, seed)
+        weights.initialize(model, seed)
     return model
 
 
@@ -85,7 +85,7 @@ def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
     def keep(name: str, value: Tensor) -> None:
         found.setdefault(name, []).append(np.round(value.detach().numpy(), 4).tolist())
 
-    def mixing(layer: MixStreams) -> Callable:
+    def mixing(layer: WidthConnection) -> Callable:
         def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
             each = cp.sinkhorn(output) if layer.constrained else output
             keep("mixing", each.mean(dim=(0, 1)))
@@ -98,7 +98,7 @@ def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
         shortcut = inputs[0].movedim(1, -1) if inputs[0].ndim == 4 else inputs[0]
         keep("gate", torch.sigmoid(shortcut @ module.weight + module.bias).mean())
 
-    def reading(module: cp.AttendOverDepth, inputs: tuple, output: Tensor) -> None:
+    def reading(module: cp.DepthPooling, inputs: tuple, output: Tensor) -> None:
         each = (rms_norm(inputs[0]) @ module.query).softmax(dim=2)
         keep("reading", each.mean(dim=(0, 1)))
 
@@ -106,11 +106,11 @@ def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
     for module in model.modules():
         if isinstance(module, (cp.ScaledAdd, cp.LayerScale)):
             keep("scale", module.scale.abs().mean())
-        if isinstance(module, MixStreams):
+        if isinstance(module, WidthConnection):
             hooks.append(module.weights.register_forward_hook(mixing(module)))
         if isinstance(module, cp.Highway):
             hooks.append(module.register_forward_hook(gate))
-        if isinstance(module, cp.AttendOverDepth):
+        if isinstance(module, cp.DepthPooling):
             hooks.append(module.register_forward_hook(reading))
     cp.predict(model, x, batch_size=len(x))
     for hook in hooks:
@@ -160,7 +160,7 @@ def measured(
 
 def translations(runs: list[dict]) -> None:
     pairs = dates(size=12_800)
-    lines, held = (Translation.of(p).first(3200) for p in (pairs, pairs.validation()))
+    lines, held = (Translation.from_pairs(p).first(3200) for p in (pairs, pairs.validation()))
     vocabulary = lines.num_classes
     for arm in ("plain", "no_norm", *NORMS, *MERGES):
 

@@ -96,7 +96,7 @@ def stack(layers: int, seed: int) -> nn.Module:
     ]
     stem = [cp.Conv2d(1, WIDTH), cp.BatchNorm2d(WIDTH), nn.ReLU()]
     model = nn.Sequential(*stem, *blocks, cp.GlobalAveragePool(), cp.Dense(WIDTH, 10))
-    weights.initialise(model, seed)
+    weights.initialize(model, seed)
     return model
 
 

@@ -106,7 +106,7 @@ def network(design: str, seed: int) -> nn.Module:
         for stage in model.stages:
             for i, block in enumerate(stage):
                 stage[i] = changed(block, design)
-        weights.initialise(model, seed)
+        weights.initialize(model, seed)
     return model
 
 

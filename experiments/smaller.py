@@ -34,7 +34,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval  # noqa: E402
 
 import companion.torch as ct  # noqa: E402
 from companion import data  # noqa: E402
-from companion.architectures import Architecture, Stage, linear_survival  # noqa: E402
+from companion.architectures import Architecture, Stage, linear_decay  # noqa: E402
 from companion.torch import networks  # noqa: E402
 from companion.torch.costs import layer_costs  # noqa: E402
 
@@ -95,7 +95,7 @@ def interleaved(models: dict[str, nn.Module], x: Tensor, turns: int = 15) -> dic
 
 def digits() -> Any:
     """Return MNIST at 14 x 14 pixels with half of its training images."""
-    task = data.mnist().halved()
+    task = data.mnist().downsampled()
     return replace(task, x_train=task.x_train[:2000], y_train=task.y_train[:2000])
 
 
@@ -160,7 +160,7 @@ def dropping(runs: list[dict], depth: int = 20) -> None:
         model = ct.cifar_resnet(depth, 8, in_channels=1, seed=seed, residual=arm != "plain")
         if arm == "stochastic depth":
             blocks = [block for stage in model.stages for block in stage]
-            for block, survival in zip(blocks, linear_survival(len(blocks)), strict=True):
+            for block, survival in zip(blocks, linear_decay(len(blocks)), strict=True):
                 block.merge = ct.StochasticDepth(survival)
         return model
 

@@ -29,7 +29,7 @@ DEPTHS = (7, 13, 25, 49)
 BUDGETS = (20, 60)  # epochs
 RATES = (0.003, 0.01, 0.03)
 NOISE = (0.0, 0.25, 0.5, 1.0, 2.0)  # in standard deviations of the training frames
-COMMON = {"batch_size": 30, "optimiser": "adam", "progress": False}
+COMMON = {"batch_size": 30, "optimizer": "adam", "progress": False}
 
 
 def noisy(x: np.ndarray, lengths: np.ndarray, level: float, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ import sys  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from companion.bench.timing import machine  # noqa: E402
+from companion.book.bench.timing import machine  # noqa: E402
 
 #: What oneDNN is told to use at most; without a word it uses the best that the processor has.
 INSTRUCTIONS = {"its own": None, "AVX2": "AVX2", "SSE4.1": "SSE41"}

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from companion import claims
-from companion.claims.settling import KEY
+from companion.book import claims
+from companion.book.claims.core import KEY
 from tools.processor import KEY as PROCESSOR
 from tools.processor import processor
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from companion.cli import bench, evaluate, info, ledger, predict, train
+from companion.cli import evaluate, info, predict, train
 from companion.cli.parser import Parser
 
 EXPECTED = (ValueError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)
-COMMANDS = (train, evaluate, predict, info, ledger, bench)
+COMMANDS = (train, evaluate, predict, info)
 
 ABOUT = """Residual networks to train and to look at, and the book's ledger of measured
 claims."""
@@ -35,15 +36,15 @@ Each command explains itself: python -m companion train --help
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, commands: Sequence[Any] = COMMANDS) -> int:
     """Run one command and return its exit code: 0, or 2 where it cannot be done.
 
     A claim that is measured again and gets another verdict is 1, an interruption 130.
     """
     parser = Parser(prog="python -m companion", description=ABOUT, epilog=EXAMPLES)
-    commands = parser.add_subparsers(metavar="command", required=True)
-    for command in COMMANDS:
-        command.add(commands)
+    found = parser.add_subparsers(metavar="command", required=True)
+    for command in commands:
+        command.add(found)
     options = parser.parse_args(arguments)
     # TensorFlow's greetings would bury the one line that counts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from companion.cli import parser
-from companion.cli.choices import dataset
 from companion.cli.models import trained
 from companion.cli.parser import Commands
+from companion.cli.registry import dataset
 from companion.cli.runs import Run
 
 EXAMPLES = """

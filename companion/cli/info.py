@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from companion.cli import parser
-from companion.cli.choices import NETWORKS, Design, dataset, design, framework
 from companion.cli.parser import Commands
+from companion.cli.registry import NETWORKS, Design, dataset, design, framework
 from companion.cli.runs import Run
 from companion.cli.settings import DEFAULTS
 

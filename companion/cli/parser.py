@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any, NoReturn
 
-from companion.cli.choices import DATA, FRAMEWORKS
+from companion.cli.registry import DATA, FRAMEWORKS
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from companion.cli import parser
-from companion.cli.choices import dataset
 from companion.cli.models import trained
 from companion.cli.parser import Commands
+from companion.cli.registry import dataset
 from companion.cli.runs import Run
 
 EXAMPLES = """

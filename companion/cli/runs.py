@@ -26,7 +26,7 @@ import numpy as np
 from companion import __version__
 from companion import _files as files
 from companion.cli.settings import DEFAULTS, Settings, settings
-from companion.recipe import History, Recipe, State
+from companion.recipe import Checkpoint, History, Recipe
 
 RESUME = "python -m companion train --resume"
 
@@ -126,13 +126,13 @@ class Run:
                     raise ValueError(f"{self.folder} is in use: another process trains") from None
             yield
 
-    def keep(self, state: State) -> None:
+    def keep(self, state: Checkpoint) -> None:
         """Store where the run stands."""
         about = {"recipe": state.recipe.as_dict(), "history": state.history.as_dict()}
         arrays = {"about": np.array(json.dumps(about)), **state.arrays}
         files.write_arrays(self.folder / "checkpoint.npz", arrays)
 
-    def state(self) -> State | None:
+    def state(self) -> Checkpoint | None:
         """Return where the run stands, None before its first whole epoch.
 
         Raises
@@ -148,7 +148,7 @@ class Run:
             recipe, history = Recipe(**about["recipe"]), about["history"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
-        return State(recipe, _history(path, history), arrays)
+        return Checkpoint(recipe, _history(path, history), arrays)
 
     def history(self) -> History:
         """Return the history of the whole epochs, finished or not."""
@@ -215,19 +215,16 @@ def _history(path: Path, columns: dict[str, Any]) -> History:
 
 
 def _curve(history: History, chosen: Settings) -> bytes:
-    """Draw loss and accuracy by epoch, in the colours of the arm that the run belongs to."""
+    """Draw loss and accuracy by epoch, dashed for a network without shortcuts."""
+    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from companion import figures
-
-    drawing, axes = figures.figure(7.2, 2.7, columns=2)
-    epochs = range(1, len(history.loss) + 1)
-    label = "residual" if chosen.design.residual else "plain"
-    for ax, name in zip(axes, ("loss", "accuracy"), strict=True):
-        runs = np.array([getattr(history, name)])
-        figures.arm(ax, epochs, runs, chosen.design.residual, label)
-        ax.set(xlabel="epoch", ylabel=f"training {name}")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    drawing = Figure(figsize=(7.2, 2.7), layout="constrained")
+    for axes, name in zip(drawing.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        values = getattr(history, name)
+        axes.plot(range(1, len(values) + 1), values, "-o" if chosen.design.residual else "--o")
+        axes.set(xlabel="epoch", ylabel=f"training {name}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png", dpi=150, facecolor="white")
     return buffer.getvalue()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from companion import _checks
-from companion.cli.choices import DATA, FRAMEWORKS, Design, design
+from companion.cli.registry import DATA, FRAMEWORKS, Design, design
 from companion.recipe import Recipe
 
 DEFAULTS: dict[str, Any] = {

@@ -11,11 +11,11 @@ from typing import Any
 
 from companion.allocator import keep_freed_memory
 from companion.cli import parser
-from companion.cli.choices import NETWORKS, dataset, framework
 from companion.cli.parser import Commands
+from companion.cli.registry import NETWORKS, dataset, framework
 from companion.cli.runs import RESUME, Run, free
 from companion.cli.settings import DEFAULTS, Settings, settings
-from companion.recipe import State, check_training
+from companion.recipe import Checkpoint, check_training
 
 ABOUT = """
 FOLDER gets settings.json, history.json, curve.png and weights.npz. After every
@@ -62,7 +62,7 @@ def add(commands: Commands) -> None:
         "weight_decay": "of weights, not of biases and norms",
         "label_smoothing": "probability given to all classes",
         "shift": "pixels that an image is moved by at most",
-        "optimiser": "sgd or adam",
+        "optimizer": "sgd or adam",
         "seed": "of first weights, order and shifts",
         "threads": "runs repeat at the same number",
     }.items():
@@ -191,7 +191,7 @@ def _prepared(chosen: Settings, process: Alone) -> tuple[Any, Any, Any]:
 
 
 def _fit(
-    found: Run, state: State | None, process: Alone, module: Any, model: Any, data: Any
+    found: Run, state: Checkpoint | None, process: Alone, module: Any, model: Any, data: Any
 ) -> int:
     from companion.weights import named_arrays
 

@@ -3,8 +3,8 @@
 from companion.data.brain import Slices, brain
 from companion.data.dates import DatePairs, dates
 from companion.data.digits import digits8
-from companion.data.mnist import Dataset, halved, mnist
-from companion.data.photographs import Photographs, noisy, patches, photographs
+from companion.data.mnist import Dataset, downsampled, mnist
+from companion.data.photographs import Photographs, add_gaussian_noise, patches, photographs
 from companion.data.speech import Sequences, japanese_vowels
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     "brain",
     "dates",
     "digits8",
-    "halved",
+    "downsampled",
     "japanese_vowels",
     "mnist",
-    "noisy",
+    "add_gaussian_noise",
     "patches",
     "photographs",
 ]

@@ -56,7 +56,7 @@ class Dataset:
             name=f"{self.name}, validation split",
         )
 
-    def halved(self, times: int = 1) -> Dataset:
+    def downsampled(self, times: int = 1) -> Dataset:
         """Return the data set with every image averaged over 2 x 2 pixels, ``times`` times.
 
         Raises
@@ -65,11 +65,13 @@ class Dataset:
         """
         small = self
         for _ in range(_checks.positive_int("times", times)):
-            small = replace(small, x_train=halved(small.x_train), x_test=halved(small.x_test))
+            small = replace(
+                small, x_train=downsampled(small.x_train), x_test=downsampled(small.x_test)
+            )
         return small
 
 
-def halved(x: np.ndarray) -> np.ndarray:
+def downsampled(x: np.ndarray) -> np.ndarray:
     """Return images (N, H, W, C) averaged over 2 x 2 pixels: (N, H / 2, W / 2, C).
 
     Raises

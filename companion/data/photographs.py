@@ -129,7 +129,7 @@ def patches(
     return cut
 
 
-def noisy(x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
+def add_gaussian_noise(x: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
     """Return x in [0, 1], of any shape, with Gaussian noise of ``sigma`` grey levels of 255.
 
     Nothing is clipped, as in Zhang and others (2017), Beyond a Gaussian denoiser: the noise keeps

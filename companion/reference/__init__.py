@@ -11,6 +11,8 @@ from companion.reference.blocks import (
     PreActivationBlock,
     PreActivationBottleneckBlock,
 )
+from companion.reference.depth_attention import Append, DepthAttentionBlock, DepthPooling
+from companion.reference.hyper_connections import HyperConnection, ManifoldHyperConnection, Sinkhorn
 from companion.reference.layers import (
     BatchNorm2d,
     Conv2d,
@@ -34,26 +36,18 @@ from companion.reference.merges import (
     Subtract,
 )
 from companion.reference.residual import Projection, Residual, ZeroPad, shortcut
-from companion.reference.streams import (
-    Append,
-    AttendOverDepth,
-    DepthAttention,
-    HyperConnection,
-    ManifoldHyperConnection,
-    Sinkhorn,
-)
 
 __all__ = [
     "Add",
     "Append",
-    "AttendOverDepth",
+    "DepthPooling",
     "BasicBlock",
     "BatchNorm2d",
     "BottleneckBlock",
     "Concatenate",
     "Conv2d",
     "Dense",
-    "DepthAttention",
+    "DepthAttentionBlock",
     "GlobalAveragePool",
     "Highway",
     "HyperConnection",

@@ -16,16 +16,19 @@ from companion.tensorflow.blocks import (
     WideBottleneckBlock,
     residual_block,
 )
+from companion.tensorflow.densenet import DenseLayer, densenet_cifar
+from companion.tensorflow.depth_attention import Append, DepthAttentionBlock, DepthPooling
+from companion.tensorflow.dncnn import dncnn
 from companion.tensorflow.export import export_onnx
-from companion.tensorflow.fields import (
-    MLPBlock,
-    TemporalBlock,
-    residual_lstm,
-    residual_mlp,
-    speech_resnet,
+from companion.tensorflow.fixup import FixupBlock, ScalarBias
+from companion.tensorflow.hyper_connections import (
+    ExpandStreams,
+    HyperConnection,
+    ManifoldHyperConnection,
+    ReduceStreams,
+    sinkhorn,
 )
-from companion.tensorflow.images import densenet_cifar, dncnn, residual_unet
-from companion.tensorflow.inference import optimise_for_inference
+from companion.tensorflow.inference import optimize_for_inference
 from companion.tensorflow.layers import (
     BatchNorm2d,
     Conv2d,
@@ -33,6 +36,7 @@ from companion.tensorflow.layers import (
     GlobalAveragePool,
     HiddenDense,
 )
+from companion.tensorflow.lstm import residual_lstm
 from companion.tensorflow.merges import (
     Add,
     Concatenate,
@@ -42,6 +46,7 @@ from companion.tensorflow.merges import (
     StochasticDepth,
     Subtract,
 )
+from companion.tensorflow.mlp import MLPBlock, residual_mlp
 from companion.tensorflow.networks import (
     ResNet,
     cifar_preact_resnet,
@@ -59,24 +64,26 @@ from companion.tensorflow.networks import (
     wide_resnet,
     wide_resnet50_2,
 )
+from companion.tensorflow.preactivation import PreActivationBlock, PreActivationBottleneckBlock
 from companion.tensorflow.residual import (
     Residual,
 )
 from companion.tensorflow.resnet_v2 import resnet50_v2
 from companion.tensorflow.reversible import (
-    CoupledAdd,
-    CoupledBlock,
+    AdditiveCoupling,
+    ReversibleBlock,
     ReversibleSequential,
     revnet_cifar,
 )
-from companion.tensorflow.sequences import (
+from companion.tensorflow.separable import SeparableBlock
+from companion.tensorflow.sequence_layers import (
     LSTM,
     Attention,
     BatchNorm1d,
     Conv1d,
     Embedding,
     LayerNorm,
-    Positions,
+    SinusoidalPositions,
 )
 from companion.tensorflow.shortcuts import (
     Identity,
@@ -84,16 +91,8 @@ from companion.tensorflow.shortcuts import (
     ZeroPad,
     shortcut,
 )
-from companion.tensorflow.streams import (
-    Append,
-    AttendOverDepth,
-    Collapse,
-    DepthAttention,
-    Expand,
-    HyperConnection,
-    ManifoldHyperConnection,
-    sinkhorn,
-)
+from companion.tensorflow.speech import TemporalBlock, speech_resnet
+from companion.tensorflow.squeeze_excitation import SEBottleneckBlock, SqueezeExcitation
 from companion.tensorflow.training import (
     evaluate,
     fit,
@@ -106,39 +105,27 @@ from companion.tensorflow.transformer import (
     sublayer,
     transformer,
 )
-from companion.tensorflow.variants import (
-    Bias,
-    DenseLayer,
-    FixupBlock,
-    PreActivationBlock,
-    PreActivationBottleneckBlock,
-    SEBottleneckBlock,
-    SeparableBlock,
-    SqueezeExcitation,
-)
+from companion.tensorflow.unet import residual_unet
 
 __all__ = [
     "Add",
+    "AdditiveCoupling",
     "Append",
-    "AttendOverDepth",
     "Attention",
     "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
-    "Bias",
     "BottleneckBlock",
     "BottleneckBlockV1",
-    "Collapse",
     "Concatenate",
     "Conv1d",
     "Conv2d",
-    "CoupledAdd",
-    "CoupledBlock",
     "Dense",
     "DenseLayer",
-    "DepthAttention",
+    "DepthAttentionBlock",
+    "DepthPooling",
     "Embedding",
-    "Expand",
+    "ExpandStreams",
     "FixupBlock",
     "GlobalAveragePool",
     "HiddenDense",
@@ -150,17 +137,20 @@ __all__ = [
     "LayerScale",
     "MLPBlock",
     "ManifoldHyperConnection",
-    "Positions",
     "PreActivationBlock",
     "PreActivationBottleneckBlock",
     "Projection",
+    "ReduceStreams",
     "ResNeXtBlock",
     "ResNet",
     "Residual",
+    "ReversibleBlock",
     "ReversibleSequential",
     "SEBottleneckBlock",
+    "ScalarBias",
     "ScaledAdd",
     "SeparableBlock",
+    "SinusoidalPositions",
     "SqueezeExcitation",
     "StochasticDepth",
     "Subtract",
@@ -178,7 +168,7 @@ __all__ = [
     "fit",
     "fixup_resnet",
     "mnist_resnet",
-    "optimise_for_inference",
+    "optimize_for_inference",
     "predict",
     "residual_block",
     "residual_lstm",

@@ -12,10 +12,10 @@ import tensorflow as tf
 from keras import KerasTensor as Tensor
 
 from companion import _checks
-from companion.probes import LayerCost, Timing
+from companion.measures import LayerCost, Timing
 from companion.tensorflow.probes import watch
 from companion.tensorflow.residual import Residual
-from companion.weights.leaves import keras_children
+from companion.weights.layer_weights import keras_children
 
 _PRODUCTS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense)
 _UNKNOWN = (

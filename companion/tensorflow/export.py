@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from companion import export
+from companion import _onnx
 
 
 def export_onnx(
@@ -42,8 +42,8 @@ def export_onnx(
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a keras.Model, got {type(model).__name__}")
-    path, x = export.check_request(path, x, channels_last)
-    export.need("onnx", "tf2onnx")
+    path, x = _onnx.check_request(path, x, channels_last)
+    _onnx.require_packages("onnx", "tf2onnx")
     _teach_erfc()
     images = x.ndim == 4 and not channels_last
     shape = (x.shape[3], *x.shape[1:3]) if images else x.shape[1:]
@@ -55,11 +55,11 @@ def export_onnx(
         y = keras.layers.Permute((3, 1, 2))(y)
     whole = keras.Model(inputs, keras.layers.Identity(name="y")(y))
     signature = [tf.TensorSpec((None, *shape), x.dtype, name="x")]
-    with export.whole(path) as written, warnings.catch_warnings():
+    with _onnx.atomic_path(path) as written, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         whole.export(written, format="onnx", verbose=False, input_signature=signature)
         _name_output(written)
-        export.check_made(written)
+        _onnx.check_model(written)
     return path
 
 

@@ -12,7 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from companion import _checks
 
 
-def optimise_for_inference(model: keras.Model) -> Frozen:
+def optimize_for_inference(model: keras.Model) -> Frozen:
     """Return a compiled copy of a network that answers faster, for inference only.
 
     The network becomes one TensorFlow graph with its weights as constants, which lets TensorFlow

@@ -145,7 +145,7 @@ class StochasticDepth(keras.layers.Layer):
 
     Huang et al. 2016, arXiv 1603.09382, eq. 2 and 5: in inference the branch is multiplied by its
     probability of survival. At survival 1 it is plain addition. The paper's rule for a whole
-    network is :func:`companion.architectures.linear_survival`.
+    network is :func:`companion.architectures.linear_decay`.
 
     Parameters
     ----------

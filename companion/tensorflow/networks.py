@@ -17,14 +17,11 @@ from companion.tensorflow.blocks import (
     ResNeXtBlock,
     WideBottleneckBlock,
 )
+from companion.tensorflow.fixup import FixupBlock
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, MaxPool2d
-from companion.tensorflow.variants import (
-    FixupBlock,
-    PreActivationBlock,
-    PreActivationBottleneckBlock,
-    SEBottleneckBlock,
-    SeparableBlock,
-)
+from companion.tensorflow.preactivation import PreActivationBlock, PreActivationBottleneckBlock
+from companion.tensorflow.separable import SeparableBlock
+from companion.tensorflow.squeeze_excitation import SEBottleneckBlock
 
 #: The blocks that an :class:`companion.architectures.Architecture` can name.
 BLOCKS: dict[str, Any] = {
@@ -60,7 +57,7 @@ class Built(keras.Sequential):
         self.arguments = arguments
         if seed is None:
             seed = int(keras.random.randint((), 0, 2**31 - 1))
-        weights.initialise(self, seed)
+        weights.initialize(self, seed)
 
     def get_config(self) -> dict[str, Any]:
         return {"builder": self.builder, "arguments": dict(self.arguments)}
@@ -111,7 +108,7 @@ class ResNet(keras.Sequential):
                 name="conv",
             )
         ]
-        if not architecture.normalised:
+        if not architecture.normalized:
             stem.append(keras.layers.ReLU(name="relu"))
         elif not architecture.pre_activation:
             stem += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
@@ -155,7 +152,7 @@ class ResNet(keras.Sequential):
         }
         if seed is None:
             seed = int(keras.random.randint((), 0, 2**31 - 1))
-        weights.initialise(self, seed, "he" if architecture.normalised else "fixup")
+        weights.initialize(self, seed, "he" if architecture.normalized else "fixup")
 
     def get_config(self) -> dict[str, Any]:
         return {**self.arguments, "architecture": self.arguments["architecture"].as_dict()}

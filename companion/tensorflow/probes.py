@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import KerasTensor as Tensor
 
 from companion.tensorflow.residual import Residual
-from companion.weights.leaves import keras_children
+from companion.weights.layer_weights import keras_children
 
 
 def residual_blocks(model: keras.layers.Layer) -> dict[str, Residual]:

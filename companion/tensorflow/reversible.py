@@ -39,7 +39,7 @@ class EachHalf(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class CoupledAdd(keras.layers.Layer):
+class AdditiveCoupling(keras.layers.Layer):
     """(x1, x2) and F(x2) to (x2, x1 + F(x2)): x2 is kept, so x1 can be computed back.
 
     Gomez et al. 2017, arXiv 1707.04585, eq. 6; the halves change places, so that the next block
@@ -57,7 +57,7 @@ class CoupledAdd(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class CoupledBlock(Residual):
+class ReversibleBlock(Residual):
     """Half of a reversible unit: a pre-activation branch on one half, added to the other.
 
     (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). Two of them in
@@ -94,7 +94,7 @@ class CoupledBlock(Residual):
         self_inverse = in_channels == out_channels and stride == 1
         shortcut = Identity() if self_inverse else EachHalf(ZeroPad(half_in, half_out, stride))
         branch = keras.Sequential([SecondHalf(name="pick"), function])
-        super().__init__(branch, shortcut, CoupledAdd(), **keras_options)
+        super().__init__(branch, shortcut, AdditiveCoupling(), **keras_options)
         self.function = function
         self.reversible = self_inverse
         self.arguments = {
@@ -133,12 +133,12 @@ class CoupledBlock(Residual):
         return {**keras.layers.Layer.get_config(self), **self.arguments}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> CoupledBlock:
+    def from_config(cls, config: dict[str, Any]) -> ReversibleBlock:
         return cls(**config)
 
 
 class ReversibleSequential(keras.layers.Layer):
-    """A stack of :class:`CoupledBlock` that keeps only its output for the backward pass.
+    """A stack of :class:`ReversibleBlock` that keeps only its output for the backward pass.
 
     Parameters
     ----------
@@ -150,7 +150,9 @@ class ReversibleSequential(keras.layers.Layer):
     ValueError: a block that cannot be reversed.
     """
 
-    def __init__(self, *blocks: CoupledBlock, recompute: bool = True, **keras_options: Any) -> None:
+    def __init__(
+        self, *blocks: ReversibleBlock, recompute: bool = True, **keras_options: Any
+    ) -> None:
         if not all(block.reversible for block in blocks):
             raise ValueError("blocks must be reversible, got one that changes channels or stride")
         super().__init__(**keras_options)
@@ -244,9 +246,9 @@ def revnet_cifar(
     for i in range(3):
         halves = 2 * units
         if i > 0:
-            parts.append(CoupledBlock(channels, 2 * channels, stride=2, name=f"widen{i}"))
+            parts.append(ReversibleBlock(channels, 2 * channels, stride=2, name=f"widen{i}"))
             channels, halves = 2 * channels, halves - 1
-        blocks = [CoupledBlock(channels, channels) for _ in range(halves)]
+        blocks = [ReversibleBlock(channels, channels) for _ in range(halves)]
         parts.append(ReversibleSequential(*blocks, recompute=recompute, name=f"stage{i}"))
     parts += [
         BatchNorm2d(channels, name="norm"),

@@ -15,16 +15,16 @@ from tqdm.auto import tqdm
 
 from companion import _checks
 from companion.recipe import (
+    Checkpoint,
     History,
     Recipe,
-    State,
     batches,
     check_classes,
     check_examples,
     check_labels,
     check_training,
-    diverged,
-    narrow,
+    divergence_error,
+    to_model_dtype,
 )
 from companion.tensorflow import distributed
 
@@ -49,8 +49,8 @@ def fit(
     data: Any,
     *,
     progress: bool = True,
-    resume: State | None = None,
-    after_epoch: Callable[[State], None] | None = None,
+    resume: Checkpoint | None = None,
+    after_epoch: Callable[[Checkpoint], None] | None = None,
     **settings: Any,
 ) -> History:
     """Train ``model`` on the training part of ``data``.
@@ -72,9 +72,9 @@ def fit(
     resume: where an interrupted run with the same settings stands. It goes on from there and ends
         as it would have without the interruption, bit for bit at the same number of threads.
         Default None: a run from the start.
-    after_epoch: is called with the :class:`companion.recipe.State` of the run after each epoch.
+    after_epoch: is called with the :class:`companion.recipe.Checkpoint` of the run after each epoch.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed, optimiser, loss. ``batch_size`` is that of all
+        weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
         replicas together.
 
     Returns
@@ -104,19 +104,19 @@ def _fit(
     recipe: Recipe,
     steps: int,
     progress: bool,
-    resume: State | None,
-    after_epoch: Callable[[State], None] | None,
+    resume: Checkpoint | None,
+    after_epoch: Callable[[Checkpoint], None] | None,
 ) -> History:
     classified = recipe.loss == "cross_entropy"
     model.compile(
-        optimizer=_optimiser(model, recipe, steps),
+        optimizer=_optimizer(model, recipe, steps),
         loss=_CrossEntropy(recipe.label_smoothing) if classified else "mean_squared_error",
         metrics=[_met] if classified else [],
     )
     history = History() if resume is None else resume.history
     if resume is not None:
         model.optimizer.build(model.trainable_variables)
-        kept = _kept(model)
+        kept = _state_tensors(model)
         resume.check(recipe, kept)
         for name, variable in kept.items():
             variable.assign(resume.arrays[name])
@@ -137,19 +137,19 @@ def _fit(
                 callbacks=[watch],
             )
             if after_epoch is not None:
-                arrays = {name: np.array(v.numpy()) for name, v in _kept(model).items()}
-                after_epoch(State(recipe, watch.history, arrays))
+                arrays = {name: np.array(v.numpy()) for name, v in _state_tensors(model).items()}
+                after_epoch(Checkpoint(recipe, watch.history, arrays))
     finally:
         watch.bar.close()
     return watch.history
 
 
-def _kept(model: keras.Model) -> dict[str, keras.Variable]:
+def _state_tensors(model: keras.Model) -> dict[str, keras.Variable]:
     """Return all that a step changes, by place: Keras's names depend on what was built before.
 
     Where stochastic depth draws, its generator is among the model's variables.
     """
-    parts = {"model": model.variables, "optimiser": model.optimizer.variables}
+    parts = {"model": model.variables, "optimizer": model.optimizer.variables}
     return {f"{part}.{i}": v for part, found in parts.items() for i, v in enumerate(found)}
 
 
@@ -167,21 +167,21 @@ class _Cycle(keras.optimizers.schedules.LearningRateSchedule):
         return {"rates": self.rates}
 
 
-def _optimiser(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     total = recipe.epochs * steps
     # Keras asks for one rate past the last step when it saves, so the table ends on zero.
     rates = [recipe.rate(step, total) for step in range(total)] + [0.0]
     decay = recipe.weight_decay or None
-    if recipe.optimiser == "adam":
-        optimiser = keras.optimizers.Adam(_Cycle(rates), epsilon=1e-8, weight_decay=decay)
+    if recipe.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(_Cycle(rates), epsilon=1e-8, weight_decay=decay)
     else:
-        optimiser = keras.optimizers.SGD(
+        optimizer = keras.optimizers.SGD(
             _Cycle(rates), momentum=recipe.momentum, nesterov=True, weight_decay=decay
         )
-    optimiser.exclude_from_weight_decay(
+    optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
     )
-    return optimiser
+    return optimizer
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -244,13 +244,13 @@ class _Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Keras reports the mean over the epoch so far: one bad step shows at once.
         if not math.isfinite(logs["loss"]):
-            raise diverged(float(logs["loss"]), self.epoch, batch, self.rate(batch))
+            raise divergence_error(float(logs["loss"]), self.epoch, batch, self.rate(batch))
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         seconds = time.perf_counter() - self.start
         rate = self.rate(self.steps - 1)
-        self.history = self.history.then(logs["loss"], logs.get("_met", 0.0), seconds, rate)
+        self.history = self.history.append(logs["loss"], logs.get("_met", 0.0), seconds, rate)
         self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
 
 
@@ -273,7 +273,7 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndar
     check_examples("test", x)
     batch_size = _checks.positive_int("batch_size", batch_size)
     _check_axes("x", model, x)
-    x = narrow(np.asarray(x))
+    x = to_model_dtype(np.asarray(x))
     parts = []
     for batch in (x[i : i + batch_size] for i in range(0, len(x), batch_size)):
         answers = np.asarray(model.predict_on_batch(batch))

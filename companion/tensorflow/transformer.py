@@ -9,20 +9,24 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
+from companion.tensorflow.depth_attention import DepthAttentionBlock, DepthPooling
+from companion.tensorflow.hyper_connections import (
+    ExpandStreams,
+    HyperConnection,
+    ManifoldHyperConnection,
+    ReduceStreams,
+)
 from companion.tensorflow.layers import Dense
 from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
 from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
-from companion.tensorflow.sequences import Attention, Embedding, LayerNorm, Positions
-from companion.tensorflow.streams import (
-    AttendOverDepth,
-    Collapse,
-    DepthAttention,
-    Expand,
-    HyperConnection,
-    ManifoldHyperConnection,
+from companion.tensorflow.sequence_layers import (
+    Attention,
+    Embedding,
+    LayerNorm,
+    SinusoidalPositions,
 )
-from companion.weights.moving import rescale
+from companion.weights.initializers import rescale
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -198,15 +202,15 @@ def transformer(
     parts = [
         keras.Input((None,), dtype="int32"),
         Embedding(vocabulary, channels, name="embedding"),
-        Positions(channels, name="positions"),
+        SinusoidalPositions(channels, name="positions"),
     ]
     if merge in ("hyper", "manifold", "depth_attention"):
-        parts.append(Expand(1 if merge == "depth_attention" else 4, name="expand"))
+        parts.append(ExpandStreams(1 if merge == "depth_attention" else 4, name="expand"))
     parts.append(keras.Sequential(blocks, name="blocks"))
     if merge in ("hyper", "manifold"):
-        parts.append(Collapse(name="collapse"))
+        parts.append(ReduceStreams(name="collapse"))
     if merge == "depth_attention":
-        parts.append(AttendOverDepth(channels, name="collapse"))
+        parts.append(DepthPooling(channels, name="collapse"))
     parts += [LayerNorm(channels, name="norm"), Dense(channels, vocabulary, name="dense")]
     arguments = {
         "vocabulary": vocabulary,
@@ -235,9 +239,9 @@ def _merged(
     if merge == "manifold":
         return ManifoldHyperConnection(branch, channels)
     if merge == "depth_attention":
-        return DepthAttention(branch, channels)
+        return DepthAttentionBlock(branch, channels)
     if merge == "stochastic_depth":
-        survival = architectures.linear_survival(total)[index]
+        survival = architectures.linear_decay(total)[index]
         return Residual(branch, merge=StochasticDepth(survival))
     joined: dict[str, Any] = {
         "rezero": ScaledAdd,

@@ -15,16 +15,19 @@ from companion.torch.blocks import (
     WideBottleneckBlock,
     residual_block,
 )
+from companion.torch.densenet import DenseLayer, densenet_cifar
+from companion.torch.depth_attention import Append, DepthAttentionBlock, DepthPooling
+from companion.torch.dncnn import dncnn
 from companion.torch.export import export_onnx
-from companion.torch.fields import (
-    MLPBlock,
-    TemporalBlock,
-    residual_lstm,
-    residual_mlp,
-    speech_resnet,
+from companion.torch.fixup import FixupBlock, ScalarBias
+from companion.torch.hyper_connections import (
+    ExpandStreams,
+    HyperConnection,
+    ManifoldHyperConnection,
+    ReduceStreams,
+    sinkhorn,
 )
-from companion.torch.images import densenet_cifar, dncnn, residual_unet
-from companion.torch.inference import optimise_for_inference
+from companion.torch.inference import optimize_for_inference
 from companion.torch.layers import (
     BatchNorm2d,
     Conv2d,
@@ -32,6 +35,7 @@ from companion.torch.layers import (
     GlobalAveragePool,
     HiddenDense,
 )
+from companion.torch.lstm import residual_lstm
 from companion.torch.merges import (
     Add,
     Concatenate,
@@ -41,6 +45,7 @@ from companion.torch.merges import (
     StochasticDepth,
     Subtract,
 )
+from companion.torch.mlp import MLPBlock, residual_mlp
 from companion.torch.networks import (
     ResNet,
     cifar_preact_resnet,
@@ -58,24 +63,26 @@ from companion.torch.networks import (
     wide_resnet,
     wide_resnet50_2,
 )
+from companion.torch.preactivation import PreActivationBlock, PreActivationBottleneckBlock
 from companion.torch.residual import (
     Residual,
 )
 from companion.torch.resnet_v2 import resnet50_v2
 from companion.torch.reversible import (
-    CoupledAdd,
-    CoupledBlock,
+    AdditiveCoupling,
+    ReversibleBlock,
     ReversibleSequential,
     revnet_cifar,
 )
-from companion.torch.sequences import (
+from companion.torch.separable import SeparableBlock
+from companion.torch.sequence_layers import (
     LSTM,
     Attention,
     BatchNorm1d,
     Conv1d,
     Embedding,
     LayerNorm,
-    Positions,
+    SinusoidalPositions,
 )
 from companion.torch.shortcuts import (
     Identity,
@@ -83,16 +90,8 @@ from companion.torch.shortcuts import (
     ZeroPad,
     shortcut,
 )
-from companion.torch.streams import (
-    Append,
-    AttendOverDepth,
-    Collapse,
-    DepthAttention,
-    Expand,
-    HyperConnection,
-    ManifoldHyperConnection,
-    sinkhorn,
-)
+from companion.torch.speech import TemporalBlock, speech_resnet
+from companion.torch.squeeze_excitation import SEBottleneckBlock, SqueezeExcitation
 from companion.torch.training import (
     evaluate,
     fit,
@@ -105,39 +104,27 @@ from companion.torch.transformer import (
     sublayer,
     transformer,
 )
-from companion.torch.variants import (
-    Bias,
-    DenseLayer,
-    FixupBlock,
-    PreActivationBlock,
-    PreActivationBottleneckBlock,
-    SEBottleneckBlock,
-    SeparableBlock,
-    SqueezeExcitation,
-)
+from companion.torch.unet import residual_unet
 
 __all__ = [
     "Add",
+    "AdditiveCoupling",
     "Append",
-    "AttendOverDepth",
     "Attention",
     "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
-    "Bias",
     "BottleneckBlock",
     "BottleneckBlockV1",
-    "Collapse",
     "Concatenate",
     "Conv1d",
     "Conv2d",
-    "CoupledAdd",
-    "CoupledBlock",
     "Dense",
     "DenseLayer",
-    "DepthAttention",
+    "DepthAttentionBlock",
+    "DepthPooling",
     "Embedding",
-    "Expand",
+    "ExpandStreams",
     "FixupBlock",
     "GlobalAveragePool",
     "HiddenDense",
@@ -149,17 +136,20 @@ __all__ = [
     "LayerScale",
     "MLPBlock",
     "ManifoldHyperConnection",
-    "Positions",
     "PreActivationBlock",
     "PreActivationBottleneckBlock",
     "Projection",
+    "ReduceStreams",
     "ResNeXtBlock",
     "ResNet",
     "Residual",
+    "ReversibleBlock",
     "ReversibleSequential",
     "SEBottleneckBlock",
+    "ScalarBias",
     "ScaledAdd",
     "SeparableBlock",
+    "SinusoidalPositions",
     "SqueezeExcitation",
     "StochasticDepth",
     "Subtract",
@@ -177,7 +167,7 @@ __all__ = [
     "fit",
     "fixup_resnet",
     "mnist_resnet",
-    "optimise_for_inference",
+    "optimize_for_inference",
     "predict",
     "residual_block",
     "residual_lstm",

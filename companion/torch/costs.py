@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.probes import LayerCost, Timing
+from companion.measures import LayerCost, Timing
 from companion.torch.layers import in_inference_mode
 from companion.torch.residual import Residual
 
@@ -58,7 +58,7 @@ def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
     return costs
 
 
-def needed_multiply_adds(model: nn.Module, x: Tensor) -> int:
+def effective_multiply_adds(model: nn.Module, x: Tensor) -> int:
     """Return the multiply-adds of convolutions and linear layers that a forward pass needs.
 
     :func:`layer_costs` counts as papers do, with the products of the zeros that pad an image. They

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from companion import export
+from companion import _onnx
 from companion.torch.layers import in_inference_mode
 
 
@@ -43,8 +43,8 @@ def export_onnx(
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    path, x = export.check_request(path, x, channels_last)
-    export.need("onnx", "onnxscript")
+    path, x = _onnx.check_request(path, x, channels_last)
+    _onnx.require_packages("onnx", "onnxscript")
     example = torch.from_numpy(np.repeat(x[:1], 2, axis=0))  # a batch of one would be fixed
     if example.ndim == 4 and not channels_last:
         example = example.permute(0, 3, 1, 2).contiguous()
@@ -62,7 +62,7 @@ def export_onnx(
 
 
 def _write(model: nn.Module, example: Tensor, path: Path) -> None:
-    with export.whole(path) as written, warnings.catch_warnings():
+    with _onnx.atomic_path(path) as written, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         try:
             torch.onnx.export(
@@ -79,7 +79,7 @@ def _write(model: nn.Module, example: Tensor, path: Path) -> None:
         except torch.onnx.OnnxExporterError as error:
             reason = str(error.__cause__ or error).strip().splitlines()[0]
             raise ValueError(f"model must be one that ONNX can express, got {reason}") from error
-        export.check_made(written)
+        _onnx.check_model(written)
 
 
 class _Ordered(nn.Module):

@@ -19,7 +19,7 @@ from companion.torch.merges import Add
 from companion.torch.residual import Residual
 
 
-def optimise_for_inference(model: nn.Module) -> nn.Module:
+def optimize_for_inference(model: nn.Module) -> nn.Module:
     """Return a copy of an image network that answers faster, for inference only.
 
     A batch norm that directly follows a convolution is folded into its weights; those lie in
@@ -65,7 +65,7 @@ def optimise_for_inference(model: nn.Module) -> nn.Module:
     return result.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class AddInto(Add):
+class InPlaceAdd(Add):
     """The sum, written over the branch, which nothing reads afterwards.
 
     Raises
@@ -187,7 +187,7 @@ def _overwrite(block: Residual, places: Counter[int]) -> None:
     known = type(block).forward is Residual.forward and type(merge) is Add and _untouched(merge)
     fresh = _is_convolution(last)
     if known and fresh and block.shortcut is not None:
-        block.merge = AddInto()
+        block.merge = InPlaceAdd()
     once = places[id(activation)] == 1
     if known and once and type(activation) is nn.ReLU and _untouched(activation):
         activation.inplace = fresh or block.shortcut is not None

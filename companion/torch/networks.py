@@ -18,14 +18,11 @@ from companion.torch.blocks import (
     ResNeXtBlock,
     WideBottleneckBlock,
 )
+from companion.torch.fixup import FixupBlock
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.torch.variants import (
-    FixupBlock,
-    PreActivationBlock,
-    PreActivationBottleneckBlock,
-    SEBottleneckBlock,
-    SeparableBlock,
-)
+from companion.torch.preactivation import PreActivationBlock, PreActivationBottleneckBlock
+from companion.torch.separable import SeparableBlock
+from companion.torch.squeeze_excitation import SEBottleneckBlock
 
 #: The blocks that an :class:`companion.architectures.Architecture` can name.
 BLOCKS: dict[str, Any] = {
@@ -76,7 +73,7 @@ class ResNet(nn.Module):
         stem = OrderedDict[str, nn.Module](
             conv=Conv2d(in_channels, channels, architecture.stem_kernel, architecture.stem_stride)
         )
-        if not architecture.normalised:
+        if not architecture.normalized:
             stem["relu"] = nn.ReLU()
         elif not architecture.pre_activation:
             stem["norm"], stem["relu"] = BatchNorm2d(channels), nn.ReLU()
@@ -104,20 +101,20 @@ class ResNet(nn.Module):
             head["norm"], head["relu"] = BatchNorm2d(channels), nn.ReLU()
         head["pool"], head["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
         self.head = nn.Sequential(head)
-        weights.initialise(self, drawn(seed), "he" if architecture.normalised else "fixup")
+        weights.initialize(self, resolve_seed(seed), "he" if architecture.normalized else "fixup")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(x)))
 
 
-def started(parts: OrderedDict[str, Any], seed: int | None) -> nn.Sequential:
+def build_sequential(parts: OrderedDict[str, Any], seed: int | None) -> nn.Sequential:
     """Return the parts in a row, with fresh weights; ``None`` draws a seed from PyTorch."""
     model = nn.Sequential(parts)
-    weights.initialise(model, drawn(seed))
+    weights.initialize(model, resolve_seed(seed))
     return model
 
 
-def drawn(seed: int | None) -> int:
+def resolve_seed(seed: int | None) -> int:
     """Return the seed, or one from PyTorch's generator."""
     return int(torch.randint(2**31, ())) if seed is None else seed
 

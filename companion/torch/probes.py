@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.probes import Operation
+from companion.measures import Operation
 from companion.torch.residual import Residual
 
 Loss = Callable[[], Tensor]
@@ -42,7 +42,7 @@ _KINDS = {
 }
 
 
-def graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Operation]:
+def operation_graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Operation]:
     """Return the operations that led from x to ``module(x)``, each with what it read, in order.
 
     They are read off the record that autograd kept of this very run, so a picture drawn from them
@@ -154,7 +154,7 @@ def activation_variances(
 def input_gradients(model: nn.Module, x: Tensor) -> np.ndarray:
     """Return the gradient of the sum of each example's outputs with respect to that example.
 
-    Along a line of inputs, :func:`companion.probes.autocorrelation` of the result measures
+    Along a line of inputs, :func:`companion.measures.autocorrelation` of the result measures
     shattering. (N, ...) to (N, number of inputs). In training mode batch norm couples the examples,
     as it does in the paper (arXiv 1702.08591).
     """
@@ -252,7 +252,7 @@ def without_blocks(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
+def swapped_blocks(model: nn.Module, first: str, second: str) -> Iterator[None]:
     """Within the context, two blocks of equal shapes change places (Veit et al. 2016, section 4.3).
 
     Raises

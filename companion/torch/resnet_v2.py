@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.architectures import IMAGENET
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.torch.networks import started
+from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
 from companion.torch.shortcuts import Identity, ZeroPad
 
@@ -72,7 +72,7 @@ def resnet50_v2(
     whole = OrderedDict(
         stem=nn.Sequential(stem), stages=nn.Sequential(*stages), head=nn.Sequential(head)
     )
-    return started(whole, seed)
+    return build_sequential(whole, seed)
 
 
 def _block(channels: int, width: int, stride: int, first: bool, residual: bool) -> nn.Module:

@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint_sequential
 
 from companion import _checks
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.torch.networks import started
+from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
 from companion.torch.shortcuts import Identity, ZeroPad
 
@@ -40,7 +39,7 @@ class EachHalf(nn.Module):
         return torch.cat([self.inner(half) for half in x.chunk(2, dim=1)], dim=1)
 
 
-class CoupledAdd(nn.Module):
+class AdditiveCoupling(nn.Module):
     """(x1, x2) and F(x2) to (x2, x1 + F(x2)): x2 is kept, so x1 can be computed back.
 
     Gomez et al. 2017, arXiv 1707.04585, eq. 6; the halves change places, so that the next block
@@ -57,7 +56,7 @@ class CoupledAdd(nn.Module):
         return torch.cat([second, first + branch], dim=1)
 
 
-class CoupledBlock(Residual):
+class ReversibleBlock(Residual):
     """Half of a reversible unit: a pre-activation branch on one half, added to the other.
 
     (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). Two of them in
@@ -92,7 +91,7 @@ class CoupledBlock(Residual):
             Identity() if self_inverse else EachHalf(ZeroPad(half_in, half_out, stride))
         )
         branch = nn.Sequential(OrderedDict(pick=SecondHalf(), function=function))
-        super().__init__(branch, shortcut, CoupledAdd())
+        super().__init__(branch, shortcut, AdditiveCoupling())
         self.reversible = self_inverse
 
     def _function(self, half: Tensor) -> Tensor:
@@ -124,7 +123,7 @@ class CoupledBlock(Residual):
 
 
 class ReversibleSequential(nn.Sequential):
-    """A stack of :class:`CoupledBlock` that keeps only its output for the backward pass.
+    """A stack of :class:`ReversibleBlock` that keeps only its output for the backward pass.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ class ReversibleSequential(nn.Sequential):
     ValueError: a block that cannot be reversed.
     """
 
-    def __init__(self, *blocks: CoupledBlock, recompute: bool = True) -> None:
+    def __init__(self, *blocks: ReversibleBlock, recompute: bool = True) -> None:
         if not all(block.reversible for block in blocks):
             raise ValueError("blocks must be reversible, got one that changes channels or stride")
         super().__init__(*blocks)
@@ -217,32 +216,10 @@ def revnet_cifar(
     for i in range(3):
         halves = 2 * units
         if i > 0:
-            parts[f"widen{i}"] = CoupledBlock(channels, 2 * channels, stride=2)
+            parts[f"widen{i}"] = ReversibleBlock(channels, 2 * channels, stride=2)
             channels, halves = 2 * channels, halves - 1
-        blocks = [CoupledBlock(channels, channels) for _ in range(halves)]
+        blocks = [ReversibleBlock(channels, channels) for _ in range(halves)]
         parts[f"stage{i}"] = ReversibleSequential(*blocks, recompute=recompute)
     parts["norm"], parts["relu"] = BatchNorm2d(channels), nn.ReLU()
     parts["pool"], parts["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
-    return started(parts, seed)
-
-
-class Checkpointed(nn.Module):
-    """A network whose blocks go in runs; each run keeps its input and is computed again.
-
-    Chen et al. 2016, arXiv 1604.06174. Batch norms in training see each batch twice.
-
-    Parameters
-    ----------
-    before, blocks, after: the network in three parts; its parameters are shared.
-    runs: how many inputs are kept. About the square root of the number of blocks keeps least.
-    """
-
-    def __init__(
-        self, before: nn.Module, blocks: nn.Sequential, after: nn.Module, runs: int
-    ) -> None:
-        super().__init__()
-        self.before, self.blocks, self.after, self.runs = before, blocks, after, runs
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = checkpoint_sequential(self.blocks, self.runs, self.before(x), use_reentrant=True)
-        return self.after(y)  # type: ignore[no-any-return]
+    return build_sequential(parts, seed)

@@ -15,16 +15,16 @@ from tqdm.auto import tqdm
 
 from companion import _checks
 from companion.recipe import (
+    Checkpoint,
     History,
     Recipe,
-    State,
     batches,
     check_classes,
     check_examples,
     check_labels,
     check_training,
-    diverged,
-    narrow,
+    divergence_error,
+    to_model_dtype,
 )
 from companion.torch.distributed import Team, team
 from companion.torch.layers import in_inference_mode
@@ -45,8 +45,8 @@ def fit(
     data: Any,
     *,
     progress: bool = True,
-    resume: State | None = None,
-    after_epoch: Callable[[State], None] | None = None,
+    resume: Checkpoint | None = None,
+    after_epoch: Callable[[Checkpoint], None] | None = None,
     **settings: Any,
 ) -> History:
     """Train ``model`` on the training part of ``data``.
@@ -69,9 +69,9 @@ def fit(
     resume: where an interrupted run with the same settings stands. It goes on from there and ends
         as it would have without the interruption, bit for bit at the same number of threads.
         Default None: a run from the start.
-    after_epoch: is called with the :class:`companion.recipe.State` of the run after each epoch.
+    after_epoch: is called with the :class:`companion.recipe.Checkpoint` of the run after each epoch.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed, optimiser, loss. ``batch_size`` is that of all
+        weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
         processes together.
 
     Returns
@@ -92,14 +92,14 @@ def fit(
     if recipe.loss == "cross_entropy":
         _check_classes(model, data)
     resume = processes.from_first(resume)
-    optimiser = (_Nesterov if recipe.optimiser == "sgd" else _Adam)(model, recipe)
+    optimizer = (_Nesterov if recipe.optimizer == "sgd" else _Adam)(model, recipe)
     measured = _cross_entropy if recipe.loss == "cross_entropy" else _squared_error
     history = History() if resume is None else resume.history
     done = len(history.loss)
     if resume is not None:
-        resume.check(recipe, _kept(model, optimiser))
-        _put_back(model, optimiser, resume.arrays)
-        optimiser.taken = done * steps
+        resume.check(recipe, _state_tensors(model, optimizer))
+        _restore(model, optimizer, resume.arrays)
+        optimizer.step_count = done * steps
     generator = torch.get_rng_state()
     processes.start_alike([*model.state_dict().values(), generator])
     torch.set_rng_state(generator)
@@ -117,14 +117,14 @@ def fit(
                     loss, accuracy = measured(output, y, recipe.label_smoothing, processes)
                     value, accuracy = processes.total(loss.item(), accuracy)
                     if not math.isfinite(value):
-                        raise diverged(value, epoch, step, rate)
+                        raise divergence_error(value, epoch, step, rate)
                     loss.backward()
-                processes.total_gradients(optimiser.parameters)
-                optimiser.step(rate)
+                processes.total_gradients(optimizer.parameters)
+                optimizer.step(rate)
                 total += value
                 right += accuracy
                 bar.update()
-            history = history.then(
+            history = history.append(
                 total / steps,
                 right / steps,
                 time.perf_counter() - start,
@@ -132,8 +132,10 @@ def fit(
             )
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
             if after_epoch is not None and first:
-                arrays = {name: t.numpy().copy() for name, t in _kept(model, optimiser).items()}
-                after_epoch(State(recipe, history, arrays))
+                arrays = {
+                    name: t.numpy().copy() for name, t in _state_tensors(model, optimizer).items()
+                }
+                after_epoch(Checkpoint(recipe, history, arrays))
     model.eval()
     return history
 
@@ -145,11 +147,11 @@ def _check_classes(model: nn.Module, data: Any) -> None:
     check_classes(shape[1 if len(shape) == 4 else -1], data.num_classes)
 
 
-def _kept(model: nn.Module, optimiser: _Optimiser) -> dict[str, Tensor]:
+def _state_tensors(model: nn.Module, optimizer: _Optimizer) -> dict[str, Tensor]:
     """Return all that a step changes, by name; but for the generator's state, not copied."""
     moments = {
-        f"optimiser.{kind}.{i}": tensor
-        for kind, tensors in optimiser.moments().items()
+        f"optimizer.{kind}.{i}": tensor
+        for kind, tensors in optimizer.moments().items()
         for i, tensor in enumerate(tensors)
     }
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -157,8 +159,8 @@ def _kept(model: nn.Module, optimiser: _Optimiser) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _put_back(model: nn.Module, optimiser: _Optimiser, arrays: Mapping[str, np.ndarray]) -> None:
-    for name, tensor in _kept(model, optimiser).items():
+def _restore(model: nn.Module, optimizer: _Optimizer, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, tensor in _state_tensors(model, optimizer).items():
         tensor.copy_(torch.from_numpy(arrays[name]))
     torch.set_rng_state(torch.from_numpy(arrays["generator"]))
 
@@ -192,7 +194,7 @@ def _squared_error(
     return (error if processes.size == 1 else error / processes.size), 0.0
 
 
-class _Optimiser:
+class _Optimizer:
     """What both share: which weights move, and which decay."""
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
@@ -200,7 +202,7 @@ class _Optimiser:
         self.decayed = [p for p in self.parameters if p.ndim > 1]
         self.velocity = [torch.zeros_like(p) for p in self.parameters]
         self.momentum, self.decay = recipe.momentum, recipe.weight_decay
-        self.taken = 0
+        self.step_count = 0
         for p in self.parameters:
             p.grad = None  # of other work, or of a step that was interrupted
 
@@ -212,7 +214,7 @@ class _Optimiser:
     def step(self, rate: float) -> None:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         torch._foreach_mul_(self.decayed, 1 - rate * self.decay)
-        self.taken += 1
+        self.step_count += 1
         self.move(gradients, rate)
         for p in self.parameters:
             p.grad = None
@@ -221,7 +223,7 @@ class _Optimiser:
         raise NotImplementedError
 
 
-class _Nesterov(_Optimiser):
+class _Nesterov(_Optimizer):
     """SGD with Nesterov momentum in Keras's form, where the velocity holds the learning rate.
 
     torch.optim.SGD multiplies by the rate last, which differs once the rate changes, and decays
@@ -236,7 +238,7 @@ class _Nesterov(_Optimiser):
         torch._foreach_add_(self.parameters, self.velocity, alpha=self.momentum)
 
 
-class _Adam(_Optimiser):
+class _Adam(_Optimizer):
     """Adam in Keras's form (arXiv 1412.6980, end of section 2): the rate holds both corrections.
 
     Importing torch.optim would cost two seconds that a page does not have.
@@ -250,7 +252,7 @@ class _Adam(_Optimiser):
         return {**super().moments(), "squares": self.squares}
 
     def move(self, gradients: list[Tensor], rate: float) -> None:
-        rate *= math.sqrt(1 - 0.999**self.taken) / (1 - 0.9**self.taken)
+        rate *= math.sqrt(1 - 0.999**self.step_count) / (1 - 0.9**self.step_count)
         torch._foreach_lerp_(self.velocity, gradients, 1 - 0.9)  # m = 0.9 m + 0.1 g
         torch._foreach_lerp_(self.squares, torch._foreach_mul(gradients, gradients), 1 - 0.999)
         scale = torch._foreach_sqrt(self.squares)
@@ -307,5 +309,5 @@ def _to_tensor(x: np.ndarray) -> Tensor:
 
     Convolutions like that order of memory.
     """
-    tensor = torch.from_numpy(np.ascontiguousarray(narrow(np.asarray(x))))
+    tensor = torch.from_numpy(np.ascontiguousarray(to_model_dtype(np.asarray(x))))
     return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor

@@ -9,20 +9,19 @@ from torch import Tensor, nn
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
-from companion.torch.layers import Dense
-from companion.torch.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
-from companion.torch.networks import started
-from companion.torch.residual import Residual
-from companion.torch.sequences import Attention, Embedding, LayerNorm, Positions
-from companion.torch.streams import (
-    AttendOverDepth,
-    Collapse,
-    DepthAttention,
-    Expand,
+from companion.torch.depth_attention import DepthAttentionBlock, DepthPooling
+from companion.torch.hyper_connections import (
+    ExpandStreams,
     HyperConnection,
     ManifoldHyperConnection,
+    ReduceStreams,
 )
-from companion.weights.moving import rescale
+from companion.torch.layers import Dense
+from companion.torch.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
+from companion.torch.networks import build_sequential
+from companion.torch.residual import Residual
+from companion.torch.sequence_layers import Attention, Embedding, LayerNorm, SinusoidalPositions
+from companion.weights.initializers import rescale
 
 
 class Scale(nn.Module):
@@ -174,18 +173,18 @@ def transformer(
             for i in range(depth)
         ]
     parts = OrderedDict[str, nn.Module](
-        embedding=Embedding(vocabulary, channels), positions=Positions(channels)
+        embedding=Embedding(vocabulary, channels), positions=SinusoidalPositions(channels)
     )
     if merge in ("hyper", "manifold", "depth_attention"):
-        parts["expand"] = Expand(1 if merge == "depth_attention" else 4)
+        parts["expand"] = ExpandStreams(1 if merge == "depth_attention" else 4)
     parts["blocks"] = nn.Sequential(*blocks)
     if merge in ("hyper", "manifold"):
-        parts["collapse"] = Collapse()
+        parts["collapse"] = ReduceStreams()
     if merge == "depth_attention":
-        parts["collapse"] = AttendOverDepth(channels)
+        parts["collapse"] = DepthPooling(channels)
     parts["norm"] = LayerNorm(channels)
     parts["dense"] = Dense(channels, vocabulary)
-    model = started(parts, seed)
+    model = build_sequential(parts, seed)
     if norm == "deepnorm":  # arXiv 2203.00555, figure 2: b = (8 depth)^(-1/4)
         rescale(model, (8 * depth) ** -0.25, (".value", ".out", ".dense1", ".dense2"))
     return model
@@ -199,9 +198,9 @@ def _merged(function: nn.Module, channels: int, merge: str, index: int, total: i
     if merge == "manifold":
         return ManifoldHyperConnection(branch, channels)
     if merge == "depth_attention":
-        return DepthAttention(branch, channels)
+        return DepthAttentionBlock(branch, channels)
     if merge == "stochastic_depth":
-        survival = architectures.linear_survival(total)[index]
+        survival = architectures.linear_decay(total)[index]
         return Residual(branch, merge=StochasticDepth(survival))
     joined: dict[str, Any] = {
         "rezero": ScaledAdd,

@@ -1,15 +1,16 @@
 """Layouts and names: the one place that knows how each framework stores a layer."""
 
-from companion.weights.leaves import Leaf
-from companion.weights.moving import SCHEMES, initialise, named_arrays, transfer
-from companion.weights.published import from_keras, from_torchvision, to_torchvision
+from companion.weights.initializers import SCHEMES, initialize
+from companion.weights.layer_weights import LayerWeights
+from companion.weights.pretrained import from_keras, from_torchvision, to_torchvision
+from companion.weights.transfer import named_arrays, transfer
 
 __all__ = [
     "SCHEMES",
-    "Leaf",
+    "LayerWeights",
     "from_keras",
     "from_torchvision",
-    "initialise",
+    "initialize",
     "named_arrays",
     "to_torchvision",
     "transfer",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from companion.claims import ledger
+from companion.book.claims import ledger
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 PAGES = sorted(str(p.relative_to(SITE)) for p in SITE.glob("book/**/*.html"))

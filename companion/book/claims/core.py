@@ -1,0 +1,175 @@
+"""What a claim is, how it is settled, and where the numbers are kept."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from companion import _checks
+
+#: The three verdicts.
+HOLDS, WITH_CONDITIONS, FAILS = "holds", "holds with conditions", "does not hold"
+#: Where a settled claim's numbers lie in a notebook: in the metadata of the cell's output.
+KEY = "companion-claim"
+
+Number = float | int
+Numbers = dict[str, Number]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of the three verdicts, and the reason, which contains the numbers."""
+
+    word: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the source article, and the rule that turns numbers into a verdict.
+
+    Attributes
+    ----------
+    id: as "C4": a letter for the article's section, and a number.
+    section: of the article, as "2.3, 3.3".
+    kind: ``"measured"``, ``"derived"`` (a proof, checked numerically) or ``"cited"`` (a look-up).
+    statement: the claim in our words.
+    notebook: whose cell, tagged ``claim-`` and the id, settles it.
+    test: that guards the evidence, as "tests/library/test_probes.py::test_name".
+    rule: takes the numbers by name, returns the verdict.
+    counterexample: numbers that would have led to another verdict.
+    """
+
+    id: str
+    section: str
+    kind: str
+    statement: str
+    notebook: str
+    test: str
+    rule: Callable[..., Verdict]
+    counterexample: Mapping[str, Number]
+
+    def verdict(self, **numbers: Number) -> Verdict:
+        """Return the verdict that the numbers lead to.
+
+        Raises
+        ------
+        ValueError: other names than the rule's, or a number that is not finite.
+        """
+        names = set(inspect.signature(self.rule).parameters)
+        if set(numbers) != names:
+            raise ValueError(f"{self.id} needs the numbers {sorted(names)}, got {sorted(numbers)}")
+        for name, value in numbers.items():
+            _checks.finite_number(name, value)
+        return self.rule(**numbers)
+
+
+#: Every claim by its id.
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(id: str, **facts: Any) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
+    """Register the decorated rule as that of a claim."""
+
+    def register(rule: Callable[..., Verdict]) -> Callable[..., Verdict]:
+        CLAIMS[id] = Claim(id=id, rule=rule, **facts)
+        return rule
+
+    return register
+
+
+def rounded(value: Number, digits: int) -> Number:
+    """Return a count as it is, and a measurement at so many digits as machines agree on."""
+    if isinstance(value, int):
+        return value
+    return float(f"{float(value):.{digits}g}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A settled claim: the numbers, as they are printed, and the verdict that follows."""
+
+    claim: Claim
+    numbers: Numbers
+
+    @property
+    def verdict(self) -> Verdict:
+        """Recomputed from the numbers at every call."""
+        return self.claim.verdict(**self.numbers)
+
+
+_SETTLED: dict[str, Entry] = {}
+
+
+def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
+    """Show the verdict on a claim that these numbers lead to, and keep it for :func:`table`.
+
+    Parameters
+    ----------
+    id: of the claim.
+    digits: to which measurements are rounded before the rule sees them, default 2; counts are not.
+        One is enough for what training decides.
+    numbers: what was measured, under the names of the claim's rule.
+
+    Raises
+    ------
+    ValueError: an unknown claim, other names than the rule's, or a number that is not finite.
+    """
+    found = _known(id)
+    bad = [name for name, value in numbers.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(f"{bad[0]} must be finite, got {numbers[bad[0]]!r}")
+    digits = _checks.positive_int("digits", digits)
+    entry = Entry(found, {name: rounded(value, digits) for name, value in numbers.items()})
+    verdict = entry.verdict
+    _SETTLED[id] = entry
+    from IPython.display import display  # a notebook has it
+
+    says = f"{found.statement[0].upper()}{found.statement[1:]}."
+    display(
+        {
+            "text/markdown": f"> **Claim {id}.** *{says}* **{verdict.word.capitalize()}**: "
+            f"{verdict.reason}.",
+            "text/plain": f"Claim {id} {verdict.word}: {verdict.reason}.",
+        },
+        metadata={KEY: {"id": id, "numbers": entry.numbers}},
+        raw=True,
+    )
+
+
+def table(*ids: str) -> None:
+    """Show claims that this notebook has settled, one in a row, each with a link to its cell.
+
+    Raises
+    ------
+    ValueError: an unknown claim, or one that no cell has settled yet.
+    """
+    missing = [id for id in ids if _known(id).id not in _SETTLED]
+    if missing:
+        raise ValueError(f"ids must be settled in a cell before, got {', '.join(missing)}")
+    from IPython.display import display
+
+    rows = ["| claim | what the article says | verdict |", "|---|---|---|"]
+    for id in ids:
+        verdict = _SETTLED[id].verdict
+        link = f'<a href="#claim-{id}">{id}</a>'
+        rows.append(f"| {link} | {CLAIMS[id].statement} | **{verdict.word}**: {verdict.reason} |")
+    text = "\n".join(f"{id}: {_SETTLED[id].verdict.word}" for id in ids)
+    display({"text/markdown": "\n".join(rows), "text/plain": text}, raw=True)
+
+
+def ledger() -> dict[str, Entry]:
+    """Return every claim that the notebooks have settled, by id, with the stored numbers."""
+    stored = resources.files(__package__).joinpath("measured.json").read_text("utf-8")
+    return {id: Entry(CLAIMS[id], numbers) for id, numbers in json.loads(stored).items()}
+
+
+def _known(id: str) -> Claim:
+    if id not in CLAIMS:
+        raise ValueError(f"id must be one of {', '.join(sorted(CLAIMS))}, got {id!r}")
+    return CLAIMS[id]

@@ -1,0 +1,55 @@
+"""The ledger as a page: every claim, its verdict, the number, and where it was measured."""
+
+from __future__ import annotations
+
+from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Entry, ledger
+
+#: The letters of the claims' ids, in the article's order.
+SECTIONS = {
+    "B": "Background",
+    "C": "Concept",
+    "A": "Algorithm",
+    "M": "Mathematics",
+    "P": "Program",
+    "U": "Applications",
+    "O": "Resources and outlook",
+    "Q": "Questions",
+    "R": "References",
+}
+
+
+def in_article_order() -> list[Entry]:
+    """Return the settled claims in the order of the article's sections."""
+    letters = list(SECTIONS)
+    entries = ledger().values()
+    return sorted(entries, key=lambda e: (letters.index(e.claim.id[0]), int(e.claim.id[1:])))
+
+
+def counts() -> dict[str, int]:
+    """Return how many claims have each of the three verdicts."""
+    words = [entry.verdict.word for entry in ledger().values()]
+    return {word: words.count(word) for word in (HOLDS, WITH_CONDITIONS, FAILS)}
+
+
+def show_ledger() -> None:
+    """Show every settled claim under its section, each with a link to the cell that settles it."""
+    from IPython.display import display  # a notebook has it
+
+    parts: list[str] = []
+    for letter, title in SECTIONS.items():
+        entries = [entry for entry in in_article_order() if entry.claim.id[0] == letter]
+        if entries:
+            parts += [f"### {title}", *map(_entry, entries)]
+    plain = "\n".join(f"{entry.claim.id}: {entry.verdict.word}" for entry in in_article_order())
+    display({"text/markdown": "\n\n".join(parts), "text/plain": plain}, raw=True)
+
+
+def _entry(entry: Entry) -> str:
+    claim, verdict = entry.claim, entry.verdict
+    says = f"{claim.statement[0].upper()}{claim.statement[1:]}."
+    reason = f"{verdict.reason[0].upper()}{verdict.reason[1:]}."
+    cell = f'<a href="{claim.notebook}.html#claim-{claim.id}">{claim.notebook}</a>'
+    return (
+        f"**{claim.id}: {verdict.word}.** *{says}* (article: {claim.section}) {reason} "
+        f"Settled ({claim.kind}) in {cell}, guarded by `{claim.test}`."
+    )

@@ -1,0 +1,89 @@
+"""The stored runs behind the book's tables: rows, chosen by what they say of themselves.
+
+Each file of ``book/results`` names the script of ``experiments`` that wrote it. They belong to the
+book and come with a checkout of it, not with the installed package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import companion
+from companion import _checks, _files
+
+#: In a checkout; where the package was installed without it, the working directory has them.
+FOLDER = Path(companion.__file__).resolve().parents[1] / "book" / "results"
+
+
+def facts(name: str) -> dict[str, Any]:
+    """Return what is the same for all rows: script, versions, machine.
+
+    Raises
+    ------
+    ValueError: no such file, or a damaged one.
+    """
+    found: dict[str, Any] = _read(name)["facts"]
+    return found
+
+
+def runs(name: str, **which: Any) -> list[dict[str, Any]]:
+    """Return rows of a stored run, seeds in order.
+
+    Parameters
+    ----------
+    name: of the file, without ".json".
+    which: values that a row must have, as ``depth=44, residual=True``.
+
+    Raises
+    ------
+    ValueError: no such file, a damaged one, or no such row.
+    """
+    rows = [r for r in _read(name)["runs"] if all(r.get(k) == v for k, v in which.items())]
+    if not rows:
+        raise ValueError(f"which must choose a row of {name}, got {which}, which chooses none")
+    return sorted(rows, key=lambda row: row.get("seed", 0))
+
+
+def column(name: str, key: str, **which: Any) -> np.ndarray:
+    """Return one number of every row that :func:`runs` would return, in its order.
+
+    Raises
+    ------
+    ValueError: as :func:`runs`, or a row without that number.
+    """
+    rows = runs(name, **which)
+    for row in rows:
+        _checks.option("key", key, tuple(row))
+    return np.array([row[key] for row in rows])
+
+
+def mean_std(values: Any, digits: int = 2) -> str:
+    """Return mean and standard deviation of several runs, as "0.92 ± 0.01".
+
+    Parameters
+    ----------
+    digits: after the point, default 2.
+
+    Raises
+    ------
+    ValueError: fewer than two values.
+    """
+    values = np.asarray(values)
+    _checks.positive_int("number of values", values.size, minimum=2)
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+
+def _read(name: str) -> dict[str, Any]:
+    for folder in (FOLDER, Path("results"), Path("book", "results")):
+        if known := sorted(path.stem for path in folder.glob("*.json")):
+            break
+    else:
+        raise ValueError(f"results need a checkout of the book, got no runs in {FOLDER}")
+    path = folder / f"{_checks.option('name', name, tuple(known))}.json"
+    found = _files.read_json(path)
+    if not {"facts", "runs"} <= set(found):
+        raise ValueError(f"{path} is damaged: no facts or no runs")
+    return found

@@ -1,0 +1,55 @@
+"""Attention over depth: each block reads all earlier outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from companion import _checks
+from companion.reference.hyper_connections import _RMS, _softmax
+from companion.reference.layers import Array, Layer, Sequential
+from companion.reference.merges import Merge
+from companion.reference.residual import Residual
+
+
+class DepthPooling(Layer):
+    """softmax over depth of w . norm(v_i), times v_i (arXiv 2603.15031)."""
+
+    own_parameters = ("query",)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.params["query"] = np.zeros(_checks.positive_int("channels", channels))
+
+    def forward(self, x: Array, training: bool = True) -> Array:
+        self.x, self.norm = x, _RMS()
+        self.keys = self.norm.forward(x)
+        self.weights = _softmax(self.keys @ self.params["query"], 2)[..., None]  # (N, T, L, 1)
+        return (self.weights * x).sum(2)
+
+    def backward(self, dy: Array) -> Array:
+        dy = dy[:, :, None]
+        d_weights = (dy * self.x).sum(-1, keepdims=True)
+        mean = (d_weights * self.weights).sum(2, keepdims=True)
+        d_logits = self.weights * (d_weights - mean)
+        self.grads["query"] = (d_logits * self.keys).sum((0, 1, 2))
+        return self.weights * dy + self.norm.backward(d_logits * self.params["query"])
+
+
+class Append(Merge):
+    """Shortcut (N, T, L, C) and branch (N, T, C) to (N, T, L + 1, C)."""
+
+    def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
+        branch = branch[:, :, None]
+        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, 2)
+        return np.concatenate([shortcut, branch], 2)
+
+    def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
+        return dy[:, :, :-1], dy[:, :, -1]
+
+
+class DepthAttentionBlock(Residual):
+    """The branch reads all earlier outputs by attention; its own is appended (2603.15031)."""
+
+    def __init__(self, branch: Layer, channels: int) -> None:
+        reading = Sequential(attend=DepthPooling(channels), inner=branch)
+        super().__init__(reading, merge=Append())

@@ -1,0 +1,249 @@
+"""Layers for sequences, (N, T, C) in both frameworks: batch, time, channels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from companion import _checks
+from companion.tensorflow.layers import Dense
+
+_FAN_IN = {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"}
+
+
+def _config(layer: keras.layers.Layer, *names: str) -> dict[str, Any]:
+    """Return Keras's basic settings of a layer and the named attributes."""
+    own = {name: getattr(layer, name) for name in names}
+    return {**keras.layers.Layer.get_config(layer), **own}
+
+
+@keras.saving.register_keras_serializable("companion")
+class Conv1d(keras.layers.Conv1D):
+    """Convolution over time without bias, symmetric padding, He normal weights (fan-out).
+
+    (N, T, in_channels) to (N, T, out_channels). With ``dilation`` d the kernel reads every d-th
+    step, so that a few layers see a long stretch.
+
+    Raises
+    ------
+    ValueError: a size below 1, an even kernel, an input of another rank or channel count.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        dilation: int = 1,
+        **keras_options: Any,
+    ) -> None:
+        self.in_channels = _checks.positive_int("in_channels", in_channels)
+        self.out_channels = _checks.positive_int("out_channels", out_channels)
+        kernel_size = _checks.odd_int("kernel_size", kernel_size)
+        self.dilation = _checks.positive_int("dilation", dilation)
+        std = math.sqrt(2 / (kernel_size * out_channels))
+        super().__init__(
+            out_channels,
+            kernel_size,
+            padding="same",  # stride 1 and an odd kernel: symmetric
+            dilation_rate=dilation,
+            use_bias=False,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=std),
+            **keras_options,
+        )
+        self.build((None, None, in_channels))
+        self.input_spec = None
+
+    def call(self, x: Tensor) -> Tensor:
+        _checks.rank("x", x.shape, 3, "(N, T, C)")
+        _checks.channels("x", x.shape[2], self.in_channels)
+        return super().call(x)
+
+    def get_config(self) -> dict[str, Any]:
+        size = {"kernel_size": self.kernel_size[0]}
+        return {**_config(self, "in_channels", "out_channels", "dilation"), **size}
+
+
+@keras.saving.register_keras_serializable("companion")
+class BatchNorm1d(keras.layers.BatchNormalization):
+    """Batch normalisation of vectors (N, C) or sequences (N, T, C), eps 1e-5, new weight 0.1.
+
+    Raises
+    ------
+    ValueError: a batch with one value per channel, in training, where the size is known.
+    """
+
+    def __init__(self, channels: int, **keras_options: Any) -> None:
+        self.channels = _checks.positive_int("channels", channels)
+        super().__init__(**{"epsilon": 1e-5, "momentum": 0.9, **keras_options})
+        self.build((None, channels))
+        self.input_spec = None
+
+    def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        _checks.channels("x", x.shape[-1], self.channels)
+        if training and None not in x.shape:
+            _checks.several_values("x", math.prod(x.shape[:-1]))
+        flat = ops.reshape(x, (-1, self.channels))
+        return ops.reshape(super().call(flat, training=training), ops.shape(x))
+
+    def get_config(self) -> dict[str, Any]:
+        return _config(self, "channels")
+
+
+@keras.saving.register_keras_serializable("companion")
+class LayerNorm(keras.layers.LayerNormalization):
+    """Normalise each vector (..., C) by its own mean and variance (Ba et al. 2016, 1607.06450).
+
+    Raises
+    ------
+    ValueError: fewer than one channel, or an input with another number.
+    """
+
+    def __init__(self, channels: int, **keras_options: Any) -> None:
+        self.channels = _checks.positive_int("channels", channels)
+        super().__init__(**{"epsilon": 1e-5, **keras_options})
+        self.build((None, channels))
+
+    def call(self, x: Tensor) -> Tensor:
+        _checks.channels("x", x.shape[-1], self.channels)
+        return super().call(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return _config(self, "channels")
+
+
+@keras.saving.register_keras_serializable("companion")
+class Embedding(keras.layers.Embedding):
+    """A learned vector per token: (N, T) integers to (N, T, channels), variance 1 / channels."""
+
+    def __init__(self, vocabulary: int, channels: int, **keras_options: Any) -> None:
+        self.vocabulary = _checks.positive_int("vocabulary", vocabulary)
+        self.channels = _checks.positive_int("channels", channels)
+        super().__init__(vocabulary, channels, **keras_options)
+        self.build((None, None))
+
+    def call(self, tokens: Tensor) -> Tensor:
+        _checks.rank("tokens", tokens.shape, 2, "(N, T)")
+        return super().call(tokens)
+
+    def get_config(self) -> dict[str, Any]:
+        return _config(self, "vocabulary", "channels")
+
+
+@keras.saving.register_keras_serializable("companion")
+class SinusoidalPositions(keras.layers.Layer):
+    """Add sines and cosines of the position (Vaswani et al. 2017, arXiv 1706.03762, section 3.5).
+
+    (N, T, channels) to the same shape; no parameters, any length. The waves are divided by
+    sqrt(channels / 2), so that token and position enter with the same length.
+
+    Raises
+    ------
+    ValueError: an odd number of channels.
+    """
+
+    def __init__(self, channels: int, **keras_options: Any) -> None:
+        self.channels = _checks.multiple_of("channels", channels, 2)
+        super().__init__(**keras_options)
+
+    def call(self, x: Tensor) -> Tensor:
+        half = self.channels // 2
+        rates = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(1e4) / half))
+        steps = ops.cast(ops.arange(ops.shape(x)[1]), "float32")
+        angles = steps[:, None] * rates  # (T, half)
+        waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=1) / math.sqrt(half)
+        return x + ops.cast(waves, x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return _config(self, "channels")
+
+
+@keras.saving.register_keras_serializable("companion")
+class LSTM(keras.layers.LSTM):
+    """One LSTM layer (Hochreiter and Schmidhuber 1997): (N, T, in_channels) to (N, T, channels).
+
+    Normal weights of variance 1 / fan-in, forget gates open at the start (bias 1).
+    """
+
+    def __init__(self, in_channels: int, channels: int, **keras_options: Any) -> None:
+        self.in_channels = _checks.positive_int("in_channels", in_channels)
+        self.channels = _checks.positive_int("channels", channels)
+        super().__init__(
+            channels,
+            return_sequences=True,
+            kernel_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
+            recurrent_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
+            **keras_options,
+        )
+        self.build((None, None, in_channels))
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        _checks.rank("x", x.shape, 3, "(N, T, C)")
+        _checks.channels("x", x.shape[2], self.in_channels)
+        return super().call(x, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return _config(self, "in_channels", "channels")
+
+
+@keras.saving.register_keras_serializable("companion")
+class Attention(keras.layers.Layer):
+    """softmax(Q K^T / sqrt(d)) V by head (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
+
+    (N, T, channels) to the same shape.
+
+    Parameters
+    ----------
+    channels: of the stream; ``heads`` must divide them.
+    heads: default 4.
+    causal: whether a token sees only itself and earlier ones, default False.
+
+    Raises
+    ------
+    ValueError: any argument out of its range.
+    """
+
+    def __init__(
+        self, channels: int, heads: int = 4, causal: bool = False, **keras_options: Any
+    ) -> None:
+        self.heads = _checks.positive_int("heads", heads)
+        self.channels = _checks.multiple_of("channels", channels, heads)
+        self.causal = _checks.boolean("causal", causal)
+        super().__init__(**keras_options)
+        self.query = Dense(channels, channels, name="query")
+        self.key = Dense(channels, channels, name="key")
+        self.value = Dense(channels, channels, name="value")
+        self.out = Dense(channels, channels, name="out")
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        size, time = ops.shape(x)[:2]
+        width = self.channels // self.heads
+
+        def split(y: Tensor) -> Tensor:  # (N, T, C) to (N, heads, T, d)
+            return ops.transpose(ops.reshape(y, (size, time, self.heads, width)), (0, 2, 1, 3))
+
+        query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) / math.sqrt(width)
+        if self.causal:
+            steps = ops.arange(time)
+            scores = ops.where(steps[:, None] >= steps, scores, -1e9)  # (N, heads, T, T)
+        mixed = ops.matmul(ops.softmax(scores, axis=3), value)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (size, time, self.channels))
+        return self.out(mixed)
+
+    def get_config(self) -> dict[str, Any]:
+        return _config(self, "channels", "heads", "causal")
+
+
+@keras.saving.register_keras_serializable("companion")
+class GlobalAveragePool1d(keras.layers.Layer):
+    """Mean over time: (N, T, C) to (N, C)."""
+
+    def call(self, x: Tensor) -> Tensor:
+        return ops.mean(x, axis=1)

@@ -1,0 +1,206 @@
+"""A model as an ordered list of its layers with weights, in one canonical layout.
+
+Each layer is a ``LayerWeights`` of a kind whose arrays can be read and written in the reference's layout:
+
+    conv        weight (out, in / groups, k, k) or (out, in / groups, k), bias (out,)
+    norm        weight, bias, running_mean, running_var (C,)
+    layer_norm  weight, bias (C,)
+    dense       weight (out, in), bias (out,)
+    embedding   weight (vocabulary, C)
+    lstm        weight_ih (4 C, in), weight_hh (4 C, C), bias (4 C,); gates in, forget, cell, out
+    own         a layer of the companion that names its ``own_parameters``; the same in both
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """A layer with weights: dotted name, kind, arrays in canonical layout, and how to set one.
+
+    ``gain`` multiplies the variance of fresh dense weights: 2 where a ReLU came before.
+    """
+
+    name: str
+    kind: str
+    arrays: dict[str, np.ndarray]
+    assign: Callable[[str, np.ndarray], None]
+    gain: float = 1.0
+
+
+def layer_weights(model: Any) -> Iterator[LayerWeights]:
+    """Yield the leaves of a PyTorch, Keras or reference model, in order.
+
+    Raises
+    ------
+    ValueError: a model of no known framework, one not built yet, or a layer of unknown kind.
+    """
+    # Only a framework that is loaded can have made the model, so none is imported here.
+    torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
+    reference = sys.modules.get("companion.reference")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        return _torch_layer_weights(model, torch)
+    if keras is not None and isinstance(model, keras.layers.Layer):
+        return _keras_layer_weights(model, keras, "")
+    if reference is not None and isinstance(model, reference.Layer):
+        return _reference_layer_weights(model)
+    raise ValueError(
+        "model must be a PyTorch module, a Keras layer or a companion.reference layer, "
+        f"got {type(model).__name__}"
+    )
+
+
+def _torch_layer_weights(model: Any, torch: Any) -> Iterator[LayerWeights]:
+    nn = torch.nn
+    kinds = {
+        nn.modules.conv._ConvNd: "conv",
+        nn.modules.batchnorm._BatchNorm: "norm",
+        nn.LayerNorm: "layer_norm",
+        nn.Linear: "dense",
+        nn.Embedding: "embedding",
+        nn.LSTM: "lstm",
+    }
+    for name, module in model.named_modules():
+        tensors = {
+            **dict(module.named_parameters(recurse=False)),
+            **{k: b for k, b in module.named_buffers(recurse=False) if k != "num_batches_tracked"},
+        }
+        if not tensors:
+            continue
+        kind = next((kind for cls, kind in kinds.items() if isinstance(module, cls)), None)
+        if kind is None and set(getattr(module, "own_parameters", ())) == set(tensors):
+            kind = "own"
+        if kind is None or (kind == "lstm" and not hasattr(module, "single_bias")):
+            raise ValueError(_unknown(name, module))
+        if kind == "lstm":  # two biases that add; the companion's LSTM keeps the second at zero
+            keep = {"weight_ih_l0": "weight_ih", "weight_hh_l0": "weight_hh", "bias_ih_l0": "bias"}
+            tensors = {canonical: tensors[own] for own, canonical in keep.items()}
+
+        def assign(key: str, array: np.ndarray, tensors: dict = tensors) -> None:
+            with torch.no_grad():
+                tensors[key].copy_(torch.from_numpy(array))
+
+        arrays = {key: t.detach().cpu().numpy() for key, t in tensors.items()}
+        yield LayerWeights(name, kind, arrays, assign, getattr(module, "gain", 1.0))
+
+
+def _keras_layer_weights(layer: Any, keras: Any, name: str) -> Iterator[LayerWeights]:
+    found = _keras_kind(layer, keras)
+    if found is None:
+        children = keras_children(layer)
+        below = {id(v) for _, child in children for v in child.weights}
+        if any(id(v) not in below for v in layer.trainable_weights):
+            raise ValueError(_unknown(name, layer))
+        for child_name, child in children:
+            yield from _keras_layer_weights(
+                child, keras, f"{name}.{child_name}" if name else child_name
+            )
+        return
+    kind, attributes = found
+    if not layer.built:
+        raise ValueError(f"model must be built before its weights can move, got {name!r} unbuilt")
+    holder = layer.cell if kind == "lstm" else layer
+    variables = {
+        key: variable
+        for key, attribute in attributes.items()
+        if (variable := getattr(holder, attribute, None)) is not None
+    }
+
+    def assign(key: str, array: np.ndarray) -> None:
+        variables[key].assign(_FROM_CANONICAL.get((kind, key), _same)(array))
+
+    arrays = {
+        key: _TO_CANONICAL.get((kind, key), _same)(np.asarray(variable.numpy()))
+        for key, variable in variables.items()
+    }
+    yield LayerWeights(name, kind, arrays, assign, getattr(layer, "gain", 1.0))
+
+
+def _keras_kind(layer: Any, keras: Any) -> tuple[str, dict[str, str]] | None:
+    """Return the kind of a Keras layer, and the attribute that holds each canonical array."""
+    own = getattr(layer, "own_parameters", None)
+    if own is not None:
+        return "own", {key: key for key in own}
+    plain = {"weight": "kernel", "bias": "bias"}
+    scaled = {"weight": "gamma", "bias": "beta"}
+    running = {"running_mean": "moving_mean", "running_var": "moving_variance"}
+    kinds = {
+        keras.layers.Conv1D: ("conv", plain),
+        keras.layers.Conv2D: ("conv", plain),
+        keras.layers.Dense: ("dense", plain),
+        keras.layers.BatchNormalization: ("norm", {**scaled, **running}),
+        keras.layers.LayerNormalization: ("layer_norm", scaled),
+        keras.layers.Embedding: ("embedding", {"weight": "_embeddings"}),
+        keras.layers.LSTM: (
+            "lstm",
+            {"weight_ih": "kernel", "weight_hh": "recurrent_kernel", "bias": "bias"},
+        ),
+    }
+    return next((spec for cls, spec in kinds.items() if isinstance(layer, cls)), None)
+
+
+def keras_children(layer: Any) -> list[tuple[str, Any]]:
+    """Return the layers right inside, with the names that the PyTorch twin gives them."""
+    if hasattr(layer, "merge") and hasattr(layer, "branch"):  # a Residual, whoever built its parts
+        parts = ("branch", "shortcut", "merge", "activation")
+        return [(name, getattr(layer, name)) for name in parts if getattr(layer, name) is not None]
+    inside = layer._flatten_layers(include_self=False, recursive=False)
+    return [(child.name, child) for child in inside]
+
+
+def keras_arrays(layer: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of one Keras layer in canonical layout."""
+    (layer,) = _keras_layer_weights(layer, sys.modules["keras"], layer.name)
+    return dict(layer.arrays)
+
+
+def _reference_layer_weights(model: Any) -> Iterator[LayerWeights]:
+    kinds = {"Conv2d": "conv", "BatchNorm2d": "norm", "Dense": "dense"}
+    for name, layer in model.named_layers():
+        arrays = {**layer.params, **layer.buffers}
+        if not arrays:
+            continue
+        kind = kinds.get(type(layer).__name__)
+        if kind is None and set(getattr(layer, "own_parameters", ())) == set(arrays):
+            kind = "own"
+        if kind is None:
+            raise ValueError(_unknown(name, layer))
+
+        def assign(key: str, array: np.ndarray, layer: Any = layer) -> None:
+            where = layer.params if key in layer.params else layer.buffers
+            where[key] = array.astype(where[key].dtype)
+
+        yield LayerWeights(name, kind, arrays, assign)
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+#: Keras keeps (k, k, in, out) and (in, out); the canonical layout is (out, in, k, k), (out, in).
+_TO_CANONICAL: dict[tuple[str, str], Callable[[np.ndarray], np.ndarray]] = {
+    ("conv", "weight"): lambda a: np.moveaxis(a, (-1, -2), (0, 1)),
+    ("dense", "weight"): np.transpose,
+    ("lstm", "weight_ih"): np.transpose,
+    ("lstm", "weight_hh"): np.transpose,
+}
+_FROM_CANONICAL: dict[tuple[str, str], Callable[[np.ndarray], np.ndarray]] = {
+    ("conv", "weight"): lambda a: np.moveaxis(a, (0, 1), (-1, -2)),
+    ("dense", "weight"): np.transpose,
+    ("lstm", "weight_ih"): np.transpose,
+    ("lstm", "weight_hh"): np.transpose,
+}
+
+
+def _unknown(name: str, layer: Any) -> str:
+    return (
+        "model must be made of layers that the companion knows (convolutions, norms, dense, "
+        f"embedding, LSTM, or with own_parameters), got {type(layer).__name__} at {name!r}"
+    )

@@ -1,0 +1,327 @@
+"""The ledger: every claim has an entry, every entry points at a cell, and numbers decide."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import companion.torch as ct
+from companion.book import claims
+from companion.book.claims.core import KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+LEDGER = claims.ledger()
+#: Every claim of the article, by its sections; P6 was found while the book was written.
+ANSWERED = {
+    f"{letter}{i}"
+    for letter, last in zip("BCAMPUOQR", (3, 6, 5, 2, 6, 6, 6, 9, 2), strict=True)
+    for i in range(1, last + 1)
+}
+
+
+def outputs(id: str) -> list[dict]:
+    """Return what the cells tagged with this claim settled it with."""
+    path = ROOT / "book" / f"{claims.CLAIMS[id].notebook}.ipynb"
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    tagged = [c for c in cells if f"claim-{id}" in c["metadata"].get("tags", [])]
+    assert len(tagged) == 1, f"{path.name} needs one cell tagged claim-{id}, has {len(tagged)}"
+    found = [o["metadata"].get(KEY) for o in tagged[0]["outputs"] if "metadata" in o]
+    return [settled for settled in found if settled and settled["id"] == id]
+
+
+def test_every_claim_of_the_article_is_settled():
+    assert set(LEDGER) == ANSWERED
+    assert set(LEDGER) == set(claims.CLAIMS), "a rule without a cell, or a cell without a rule"
+
+
+@pytest.mark.parametrize("id", sorted(LEDGER))
+def test_the_stored_numbers_are_those_of_the_cell(id):
+    (settled,) = outputs(id)
+    assert settled["numbers"] == LEDGER[id].numbers
+
+
+@pytest.mark.parametrize("id", sorted(LEDGER))
+def test_the_verdict_would_change_if_the_numbers_did(id):
+    entry = LEDGER[id]
+    assert set(entry.claim.counterexample) == set(entry.numbers)
+    assert entry.claim.verdict(**entry.claim.counterexample).word != entry.verdict.word
+
+
+@pytest.mark.parametrize("id", sorted(LEDGER))
+def test_the_entry_names_a_test_that_exists(id):
+    file, _, name = LEDGER[id].claim.test.partition("::")
+    text = (ROOT / file).read_text("utf-8")
+    assert re.search(rf"^def {name}\(", text, re.M), LEDGER[id].claim.test
+    assert LEDGER[id].claim.kind in ("measured", "derived", "cited")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("0*.ipynb")), ids=lambda p: p.stem)
+def test_each_chapter_ends_with_the_claims_that_it_settles(path):
+    here = sorted(id for id in LEDGER if LEDGER[id].claim.notebook == path.stem)
+    source = "\n".join("".join(c["source"]) for c in json.loads(path.read_text("utf-8"))["cells"])
+    (shown,) = re.findall(r"claims\.table\(([^)]*)\)", source)
+    assert sorted(re.findall(r'"(\w+)"', shown)) == here
+
+
+def test_the_overview_shows_every_claim_once_with_a_link_to_its_cell(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw=True: shown.append(bundle))
+    claims.show_ledger()
+    text = shown.pop()["text/markdown"]
+    assert re.findall(r"^\*\*(\w\d): ", text, re.M) == [
+        e.claim.id for e in claims.in_article_order()
+    ]
+    for id, entry in LEDGER.items():
+        assert text.count(f'href="{entry.claim.notebook}.html#claim-{id}"') == 1
+        assert entry.verdict.reason[1:] in text
+    assert sum(claims.counts().values()) == len(LEDGER)
+    assert claims.counts()[claims.HOLDS] == text.count(": holds.**")
+
+
+def test_the_page_of_the_ledger_is_not_stale():
+    cells = json.loads((ROOT / "book" / "ledger.ipynb").read_text("utf-8"))["cells"]
+    shown = "".join(
+        "".join(output["data"].get("text/plain", ""))
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "data" in output
+    )
+    for id, entry in LEDGER.items():
+        assert f"{id}: {entry.verdict.word}" in shown, id
+
+
+def test_settling_shows_the_verdict_and_keeps_the_numbers(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda bundle, metadata=None, raw=True: shown.append((bundle, metadata)),
+    )
+    monkeypatch.setattr("companion.book.claims.core._SETTLED", {})
+    with pytest.raises(ValueError, match="C3"):
+        claims.table("C3")
+    claims.record("C3", log10_plain=-9.1234, log10_residual=1.5432)
+    bundle, metadata = shown.pop()
+    assert metadata[KEY] == {"id": "C3", "numbers": {"log10_plain": -9.1, "log10_residual": 1.5}}
+    assert "**Holds**" in bundle["text/markdown"] and "10^-9.1" in bundle["text/plain"]
+    claims.record("C3", digits=1, log10_plain=-9.1234, log10_residual=-8.0)
+    assert "does not hold" in shown.pop()[0]["text/plain"]
+    claims.table("C3")
+    assert '<a href="#claim-C3">C3</a>' in shown.pop()[0]["text/markdown"]
+
+
+@pytest.mark.parametrize(
+    ("id", "numbers", "named"),
+    [
+        ("Z9", {}, "id must be one of"),
+        ("C3", {"log10_plain": -9.0}, "log10_residual"),
+        ("C3", {"log10_plain": -9.0, "log10_residual": 1.0, "more": 1.0}, "more"),
+        ("C3", {"log10_plain": float("nan"), "log10_residual": 1.0}, "log10_plain must be finite"),
+        ("C3", {"log10_plain": -9.0, "log10_residual": 1.0, "digits": 0}, "digits"),
+    ],
+)
+def test_settling_refuses(id, numbers, named):
+    with pytest.raises(ValueError, match=named):
+        claims.record(id, **numbers)
+
+
+def test_refreshing_a_notebook_replaces_its_numbers_and_no_others(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("refresh", ROOT / "tools" / "refresh.py")
+    assert spec is not None and spec.loader is not None
+    refresh = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "refresh", refresh)
+    spec.loader.exec_module(refresh)
+    stored = tmp_path / "measured.json"
+    stored.write_text(json.dumps({"C1": {"a": 1}, "A1": {"b": 2}, "C2": {"old": 0}}))
+    monkeypatch.setattr(refresh, "MEASURED", stored)
+    refresh.keep_numbers("02_idea", {"C2": {"new": 3}})
+    assert json.loads(stored.read_text()) == {"A1": {"b": 2}, "C2": {"new": 3}}
+
+
+def test_the_dates_of_b3_are_the_bibliographys():
+    text = (ROOT / "book" / "references.bib").read_text("utf-8")
+    numbers = LEDGER["B3"].numbers
+    for key, name in (
+        ("srivastava2015highway", "highway_networks"),
+        ("he2016deep", "residual_networks"),
+    ):
+        entry = text[text.index(f"{{{key},") :]
+        assert re.search(r"arXiv (\d{4})\.", entry)[1] == str(numbers[name])
+
+
+def test_a_single_linear_layer_with_a_shortcut_is_a_plain_layer():
+    torch.manual_seed(0)
+    for layer, x in (
+        (ct.Dense(5, 5), torch.randn(3, 5)),
+        (ct.Conv2d(4, 4), torch.randn(2, 4, 6, 7)),
+    ):
+        plain = type(layer)(layer.weight.shape[1], layer.weight.shape[0])
+        plain.load_state_dict(layer.state_dict())
+        with torch.no_grad():
+            if x.ndim == 2:
+                plain.weight += torch.eye(5)
+            else:
+                plain.weight[range(4), range(4), 1, 1] += 1
+        residual = ct.Residual(layer, activation=nn.ReLU())
+        assert torch.allclose(residual(x), torch.relu(plain(x)), atol=1e-5)
+        assert not torch.allclose(residual(x), torch.relu(layer(x)), atol=1e-2)
+
+
+def test_the_corrected_network_classifies():
+    import keras
+
+    import companion.tensorflow as ctf
+
+    assert ct.residual_network((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    corrected = ctf.residual_network((28, 28, 1), 10)
+    assert tuple(corrected(keras.ops.zeros((2, 28, 28, 1))).shape) == (2, 10)
+
+
+def test_a_block_activates_twice():
+    import companion.tensorflow as ctf
+
+    called = [type(m).__name__ for m in ct.residual_block(8, 8).modules()]
+    assert called.count("Conv2d") == called.count("BatchNorm2d") == 2
+    block = ct.residual_block(8, 8)
+    for p in block.branch.parameters():
+        nn.init.constant_(p, 0.0)  # the branch is silent, so only the last activation is left
+    x = torch.tensor([-1.0, 2.0]).reshape(1, 1, 1, 2).expand(1, 8, 1, 2)
+    assert torch.equal(block(x), x.clamp(min=0))
+    with torch.no_grad():  # and one inside: a linear branch would be odd
+        inner = ct.BasicBlock(8, 8, residual=False).branch.eval()
+        assert not torch.allclose(inner(-x), -inner(x), atol=1e-4)
+    names = [type(layer).__name__ for layer in ctf.BasicBlock(8, 8).branch.layers]
+    assert sum("Conv" in n for n in names) == sum("BatchNorm" in n for n in names) == 2
+
+
+def test_gradients_explode_where_the_verdict_says():
+    def growth(**options):
+        model = ct.residual_mlp(64, 10, 30, 64, seed=0, **options)
+        torch.manual_seed(0)
+        streams = [model.stem(torch.randn(128, 64))]
+        for block in model.blocks:
+            streams.append(block(streams[-1]))
+        first, last = torch.autograd.grad(
+            torch.logsumexp(streams[-1], 1).sum(), [streams[0], streams[-1]]
+        )
+        return float(first.norm() / last.norm())
+
+    assert growth() > 100 * growth(residual=False)  # without a norm, shortcuts explode
+    assert growth(norm="batch", residual=False) > 100 * growth(norm="batch")  # with one, they help
+
+
+CASES = [
+    ("A1", (0, 1, 0), "holds with conditions"),
+    ("A1", (0.1, 1, 0), "does not hold"),
+    ("A3", (0.005, 0.009), "holds with conditions"),
+    ("A3", (0.005, 0.011), "holds"),
+    ("A5", (0.0, 0.0, 0.019, 0), "does not hold"),
+    ("A5", (0.0, 0.0, 0.021, 0), "holds"),
+    ("A5", (0.0, -0.021, 0.0, 5), "holds"),
+    ("B1", (-9, 0.3, 500, 0.99, 0.95, 1), "holds with conditions"),
+    ("B1", (-9, 0.3, 500, 0.99, 0.985, 1), "does not hold"),
+    ("B1", (-9, 1e-4, 500, 0.99, 0.95, 1), "holds"),
+    ("B2", (0.0, -8, 1), "holds"),
+    ("B2", (0.0, -8, -7.5), "holds with conditions"),
+    ("B2", (1e-3, -8, 1), "does not hold"),
+    ("C3", (-9, -0.9), "holds"),
+    ("C3", (-9, -1.1), "does not hold"),
+    ("C3", (-0.9, 1), "does not hold"),
+    ("C4", (0, 6, 6, 1), "holds with conditions"),
+    ("C4", (6, 0, 6, 1), "holds"),
+    ("C4", (0, 6, 1, 1), "does not hold"),
+    ("C5", (3, 3, 13, 4, 0.49), "holds with conditions"),
+    ("C5", (3, 3, 13, 4, 0.51), "holds"),
+    ("C5", (3, 3, 4, 13, 0.01), "does not hold"),
+    ("C6", (0, 0.4, 1e-5), "holds with conditions"),
+    ("C6", (0, 0.4, 1.0), "holds"),
+    ("C6", (0, 0.01, 1e-5), "does not hold"),
+    ("M1", (0, 0.5, 0, 0.8, 0.5), "holds with conditions"),
+    ("M1", (0, 0.5, 0, 0.54, 0.5), "does not hold"),
+    ("O6", (0.06, 0.14, 0.2, 1.3, 0.8, 0.7, 0.84), "holds"),
+    ("O6", (0.06, 0.14, 0.2, 1.3, 0.8, 0.7, 0.83), "holds with conditions"),
+    ("O6", (0.06, 0.14, 0.2, 1.3, 0.7, 0.8, 0.83), "holds with conditions"),
+    ("O6", (0.04, 0.14, 0.2, 1.3, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.06, 0.125, 0.2, 1.3, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.06, 0.14, 0.125, 1.3, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.06, 0.14, 0.2, 1.1, 0.8, 0.7, 0.84), "holds with conditions"),
+    ("O6", (0.04, 0.125, 0.115, 1.1, 0.8, 0.7, 0.84), "does not hold"),
+    ("O2", (11, 3.8, 5.4, 1.4, 1.5, 1), "holds with conditions"),
+    ("O2", (11, 3.8, 5.6, 1.4, 1.5, 0.96), "does not hold"),
+    ("O2", (11, 3.8, 1, 1.04, 1.04, 1), "holds"),
+    ("O3", (0.9, 0.95, 0.97, 0.961, 0.8, 0.95, 0.9), "holds"),
+    ("O3", (0.9, 0.95, 0.97, 0.92, 0.8, 0.911, 0.9), "holds with conditions"),
+    ("O3", (0.9, 0.95, 0.97, 0.92, 0.8, 0.909, 0.9), "does not hold"),
+    ("O4", (0.1, 0.2, 0.31, 0.2, 0.2, 0), "holds with conditions"),
+    ("O4", (0.1, 0.2, 0.29, 0.2, 0.2, 0), "holds"),
+    ("O4", (0.1, 0.81, 0.5, 0.2, 0.2, 0), "does not hold"),
+    ("O5", (0.3, 0.89, 0.009, 0.019, 0.01, 0, 0), "holds"),
+    ("O5", (0.3, 0.89, 0.009, 0.021, 0.01, 0, 0), "holds with conditions"),
+    ("O5", (0.3, 0.89, 0.011, 0, 0.01, 0, 0), "holds with conditions"),
+    ("O5", (0.3, 0.91, 0, 0, 0.01, 0, 0), "does not hold"),
+    ("P4", (0.0, 0.06, 0.4), "does not hold"),
+    ("P4", (0.06, 0.06, 0.4), "holds"),
+    ("Q5", (0.97, 0.96, 1.9, 0.98, 1.9, 0.8, 0.98, 0.5), "holds"),
+    ("Q5", (0.97, 0.96, 2.1, 0.98, 1.0, 0.8, 0.98, 0.5), "holds with conditions"),
+    ("Q5", (0.97, 0.96, 1.0, 0.98, 2.1, 0.8, 0.98, 0.5), "holds with conditions"),
+    ("Q5", (0.97, 0.49, 1.0, 0.98, 1.0, 0.8, 0.98, 0.5), "does not hold"),
+    ("Q5", (0.97, 0.96, 1.0, 0.98, 1.0, 0.8, 0.49, 0.5), "does not hold"),
+    ("U1", (0.01, 0.5, 0.0, 0.2, 0.1, -0.01, 0.04), "holds with conditions"),
+    ("U1", (0.03, 0.5, 0.0, 0.2, 0.1, -0.01, 0.04), "holds"),
+    ("U1", (0.03, 0.5, 0.0, 0.2, 0.01, -0.01, 0.04), "holds with conditions"),
+    ("U1", (0.01, 0.01, 0.0, 0.2, 0.1, -0.01, 0.04), "does not hold"),
+    ("U4", (0.0, 0.3, 0.04, 0.3, 0.8, 0.7), "holds with conditions"),
+    ("U4", (0.03, 0.3, 0.04, 0.3, 0.8, 0.7), "holds"),
+    ("U4", (0.03, 0.3, 0.01, 0.3, 0.8, 0.7), "holds with conditions"),
+    ("U4", (0.0, 0.01, 0.01, 0.3, 0.8, 0.7), "does not hold"),
+    ("U5", (0.0, 0.04, 0.05, 0.2, 0.1, 0.87, 0.9), "holds with conditions"),
+    ("U5", (0.03, 0.04, 0.03, 0.2, 0.1, 0.93, 0.9), "holds"),
+    ("U5", (0.03, 0.04, 0.05, 0.2, 0.1, 0.93, 0.9), "holds with conditions"),
+    ("U5", (0.0, 0.04, 0.05, 0.01, 0.1, 0.87, 0.9), "does not hold"),
+    ("U6", (2.2, 0.0, 2.2, 6.0, 0.9, 0.6), "holds with conditions"),
+    ("U6", (2.2, 0.6, 1.6, 6.0, 0.9, 0.6), "holds"),
+    ("U6", (2.2, 0.6, 1.8, 6.0, 0.9, 0.6), "holds with conditions"),
+    ("U6", (0.4, 0.0, 0.4, 0.4, 0.9, 0.4), "does not hold"),
+    ("U6", (0.4, 0.0, 0.4, 0.6, 0.9, 0.4), "holds with conditions"),
+    ("O1", (0, 3), "does not hold"),
+    ("O1", (1, 3), "holds"),
+    ("R1", (3146, 3156, 26, 7), "does not hold"),
+    ("R1", (3146, 3157, 26, 7), "holds"),
+    ("R2", (5, 5, 2018, 7132, 7141), "does not hold"),
+    ("R2", (5, 4, 2019, 7132, 7141), "does not hold"),
+    ("R2", (5, 5, 2019, 7132, 7141), "holds"),
+    ("Q1", (7, 7), "does not hold"),
+    ("Q1", (7, 6), "holds with conditions"),
+    ("Q1", (7, 2), "holds"),
+    ("Q2", (1, 1e-5, 0.0), "holds with conditions"),
+    ("Q2", (1, 1e-5, 0.021), "holds"),
+    ("Q2", (1, 1e-3, 0.0), "holds"),
+    ("Q2", (2, 1e-5, 0.0), "does not hold"),
+    ("Q3", (7, 0.019, 0.2), "holds"),
+    ("Q3", (7, 0.021, 0.2), "does not hold"),
+    ("Q4", (1, 0, 736, 0.01, 0.0), "holds with conditions"),
+    ("Q4", (1, 8, 736, 0.01, 0.0), "does not hold"),
+    ("Q6", (4, 4, 0.03), "holds"),
+    ("Q6", (4, 3, 0.0), "holds with conditions"),
+    ("Q6", (4, 2, 0.0), "does not hold"),
+    ("Q7", (0.0, 0.0, -0.021), "holds with conditions"),
+    ("Q7", (0.0, 0.0, -0.019), "does not hold"),
+    ("Q7", (-0.021, -0.021, -0.021), "holds"),
+    ("Q8", (2, 13, 12), "holds with conditions"),
+    ("Q8", (13, 13, 12), "holds"),
+    ("Q9", (2, 3, 0.9, 0.9, 0.9, 0.9), "holds"),
+    ("Q9", (1, 3, 0.9, 0.9, 0.9, 0.9), "does not hold"),
+]
+
+
+@pytest.mark.parametrize(("id", "numbers", "word"), CASES)
+def test_each_rule_turns_where_it_says(id, numbers, word):
+    names = inspect.signature(claims.CLAIMS[id].rule).parameters
+    assert claims.CLAIMS[id].verdict(**dict(zip(names, numbers, strict=True))).word == word

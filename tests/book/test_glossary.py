@@ -1,0 +1,211 @@
+"""The glossary: its words are the book's, and the first use of each on a page leads to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
+from sphinx.testing.util import SphinxTestApp
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOK = ROOT / "book"
+CHAPTERS = sorted(BOOK.glob("*.ipynb"))
+sys.path.insert(0, str(BOOK / "_ext"))
+
+import glossary_links as links  # noqa: E402
+
+
+def glossary() -> list[tuple[list[str], str]]:
+    """Terms and definition of each entry, as the page has them."""
+    text = (BOOK / "glossary.md").read_text("utf-8")
+    inside = re.search(r"```\{glossary\}\n:sorted:\n(.*?)```", text, re.S)[1]
+    entries = []
+    for block in inside.strip().split("\n\n"):
+        lines = block.splitlines()
+        terms = [line for line in lines if not line.startswith(" ")]
+        entries.append((terms, " ".join(line.strip() for line in lines[len(terms) :])))
+    return entries
+
+
+def prose(path: Path) -> str:
+    """What a notebook says outside headings, code and mathematics."""
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    text = re.sub(
+        r"```\{literalinclude.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$]*\$", " ", text, flags=re.S
+    )
+    return re.sub(r"^#.*$", "", text, flags=re.M)
+
+
+TEXTS = {path.stem: prose(path) for path in CHAPTERS}
+ENTRIES = glossary()
+
+
+def uses(term: str, text: str) -> bool:
+    return re.search(rf"(?<![\w-])(?:{links.plural(term)})(?![\w-])", text, re.I) is not None
+
+
+@pytest.mark.parametrize(("terms", "definition"), ENTRIES, ids=[e[0][0] for e in ENTRIES])
+def test_every_term_is_used_where_its_entry_says(terms, definition):
+    for term in terms:
+        assert any(uses(term, text) for text in TEXTS.values()), f"no chapter uses {term!r}"
+    pages = re.findall(r"\(\[[^\]]+\]\((\w+)\.ipynb\)\)$", definition)
+    assert len(pages) == 1, "an entry ends with a link to the page that uses it first"
+    assert any(uses(term, TEXTS[pages[0]]) for term in terms)
+    for stem, text in TEXTS.items():  # chapters are numbered; welcome and the ledger are not
+        if stem[:2].isdigit() and stem[:2] < pages[0][:2]:
+            assert not any(uses(term, text) for term in terms), f"{stem} uses it before {pages[0]}"
+    sentences = re.findall(r"[.?](?= |$)", re.sub(r"\(\[.*", "", definition))
+    assert 1 <= len(sentences) <= 3
+
+
+def test_no_term_has_two_entries():
+    terms = [term.lower() for entry, _ in ENTRIES for term in entry]
+    assert len(terms) == len(set(terms)) > 50
+    for first in terms:
+        for other in terms:
+            pattern = links.plural(first)
+            assert first == other or not re.fullmatch(pattern, other, re.I), (first, other)
+
+
+@pytest.mark.parametrize(
+    ("term", "text", "found"),
+    [
+        ("branch", "two branches", "branches"),
+        ("branch", "Branch", "Branch"),
+        ("branch", "debranched", None),
+        ("epoch", "epochs", "epochs"),
+        ("epoch", "one-epoch", None),
+        ("residual block", "residual\nblocks", "residual\nblocks"),
+        ("identity", "identities", "identities"),
+        ("batch norm", "batch normal", None),
+    ],
+)
+def test_terms_are_found_in_any_case_and_in_the_plural(term, text, found):
+    match = links.pattern([links.Entry((term,), "glossary", "a")]).search(text)
+    assert (match and match[0]) == found
+
+
+def linked(source: str, *terms: tuple[str, ...]) -> str:
+    """The page with its links written as [[word>anchor]]."""
+    document = publish_doctree(source)
+    entries = [links.Entry(names, "glossary", f"t{i}") for i, names in enumerate(terms)]
+    links.link_terms(document, entries, lambda entry: f"#{entry.anchor}")
+    for reference in list(document.findall(nodes.reference)):
+        if "glossary-term" in reference["classes"]:
+            text = f"[[{reference.astext()}>{reference['refuri'][1:]}]]"
+            reference.parent.replace(reference, nodes.Text(text))
+    return document.astext()
+
+
+def test_only_the_first_use_is_linked_and_the_longest_term():
+    text = linked("A stream and a shortcut. The residual stream, the shortcut.", ("stream",))
+    assert text == "A [[stream>t0]] and a shortcut. The residual stream, the shortcut."
+    text = linked("The residual stream is a stream.", ("stream",), ("residual stream",))
+    assert text == "The [[residual stream>t1]] is a [[stream>t0]]."
+    text = linked("A skip connection, or shortcut.", ("shortcut", "skip connection"))
+    assert text == "A [[skip connection>t0]], or shortcut."
+
+
+def test_headings_code_mathematics_and_links_stay_as_they_are():
+    source = """
+The shortcut
+============
+
+``shortcut`` and :math:`shortcut` and `shortcut <https://example.org>`__ come first.
+
+.. code::
+
+   shortcut
+
+.. math:: shortcut
+
+.. figure:: nothing.png
+
+   A shortcut, in a caption.
+
+==========  =====
+shortcut    head
+==========  =====
+none        none
+==========  =====
+
+- in a *shortcut*, then.
+"""
+    text = linked(source, ("shortcut",))
+    assert text.count("[[") == 1 and "in a [[shortcut>t0]], then." in text
+    assert linked("A stream.") == "A stream."
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The glossary and every chapter's prose, built by Sphinx with the extension."""
+    source = tmp_path_factory.mktemp("book")
+    (source / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(BOOK / '_ext')!r})\n"
+        "extensions = ['myst_parser', 'glossary_links']\n"
+        "myst_enable_extensions = ['dollarmath']\nsuppress_warnings = ['*']\n"
+    )
+    page = (BOOK / "glossary.md").read_text("utf-8").replace(".ipynb)", ".md)")
+    (source / "glossary.md").write_text(page)
+    (source / "index.md").write_text("# Book\n\n```{toctree}\n:glob:\n*\n```\n")
+    for path in CHAPTERS:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        kept = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+        text = re.sub(r"^(`{3,})\{.*?^\1$", "", "\n\n".join(kept), flags=re.S | re.M)
+        (source / f"{path.stem}.md").write_text(re.sub(r"^\(.*\)=$", "", text, flags=re.M))
+    app = SphinxTestApp("html", srcdir=source, freshenv=True)
+    app.build()
+    yield app
+    app.cleanup()
+
+
+def test_every_pages_first_use_is_linked(built):
+    entries = built.env.glossary_entries
+    assert len(entries) == len(ENTRIES)
+    pages, expression = 0, links.pattern(entries)
+    for path in CHAPTERS:
+        doctree = built.env.get_and_resolve_doctree(path.stem, built.builder)
+        found = {}
+        for reference in doctree.findall(nodes.reference):
+            if "glossary-term" in reference["classes"]:
+                page, anchor = reference["refuri"].split("#")
+                assert page == "glossary.html" and anchor not in found, (path.stem, anchor)
+                found[anchor] = reference
+        pages += bool(found)
+        order = [n for n in doctree.findall(nodes.Text)]
+        place = {id(node): i for i, node in enumerate(order)}
+        unlinked: dict[int, list[int]] = {}
+        for text in links.prose(doctree):
+            for match in expression.finditer(text.astext()):
+                number = int(match.lastgroup[1:].partition("_")[0])
+                unlinked.setdefault(number, []).append(place[id(text)])
+        for number, entry in enumerate(entries):
+            left = unlinked.get(number, [])
+            if entry.anchor in found:
+                (inside,) = found[entry.anchor].findall(nodes.Text)
+                assert all(place[id(inside)] < i for i in left), (path.stem, entry.terms)
+            else:
+                assert not left, (path.stem, entry.terms)
+    assert pages > 8
+
+
+def test_the_glossary_does_not_link_to_itself(built):
+    page = (Path(built.outdir) / "glossary.html").read_text("utf-8")
+    assert "glossary-term" not in page
+    chapter = (Path(built.outdir) / "02_idea.html").read_text("utf-8")
+    anchors = re.findall(
+        r'class="glossary-term reference internal" href="glossary.html#([\w-]+)"', chapter
+    )
+    assert len(anchors) > 5 and all(f'id="{anchor}"' in page for anchor in anchors)
+
+
+def test_a_changed_glossary_writes_every_page_again(built):
+    assert links.collect(built, built.env) == []
+    built.env.glossary_entries = []
+    assert set(links.collect(built, built.env)) >= {path.stem for path in CHAPTERS}

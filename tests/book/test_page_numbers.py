@@ -1,0 +1,85 @@
+"""The stored runs still say what the pages and the README say of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from companion.book import results
+
+RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
+
+
+def runs(name: str, **chosen: object) -> list[dict]:
+    assert (RESULTS.parents[1] / results.facts(name)["script"]).is_file()
+    kept = results.runs(name, **chosen)
+    assert len({r["seed"] for r in kept}) >= 3, "every result needs three seeds"
+    return kept
+
+
+def mean(column: str, name: str, **chosen: object) -> float:
+    return float(np.mean([r[column] for r in runs(name, **chosen)]))
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_shortcuts_do_not_matter_at_depth_8_and_do_at_44(framework):
+    gap = {
+        depth: mean("test_accuracy", "depth", framework=framework, depth=depth, residual=True)
+        - mean("test_accuracy", "depth", framework=framework, depth=depth, residual=False)
+        for depth in (8, 44)
+    }
+    assert abs(gap[8]) < 0.02 and gap[44] > 0.1
+
+
+@pytest.mark.parametrize("depth", [8, 44])
+def test_tensorflow_is_within_half_a_point_of_pytorch(depth):
+    a, b = (
+        mean("test_accuracy", "depth", framework=framework, depth=depth, residual=True)
+        for framework in ("torch", "tensorflow")
+    )
+    assert abs(a - b) <= 0.005
+
+
+def test_the_recipe_beats_the_articles_network_in_a_tenth_of_its_time():
+    name = "article_against_recipe"
+    article = {"network": "article"}
+    recipe = {"network": "recipe", "framework": "torch"}
+    in_keras = {"network": "recipe", "framework": "tensorflow"}
+    assert mean("test_accuracy", name, **recipe) >= 0.983 > mean("test_accuracy", name, **article)
+    assert mean("cpu_seconds", name, **recipe) <= 0.1 * mean("cpu_seconds", name, **article)
+    difference = mean("test_accuracy", name, **recipe) - mean("test_accuracy", name, **in_keras)
+    assert abs(difference) <= 0.005
+
+
+def test_deep_plain_networks_need_more_epochs():
+    def epochs(depth, residual):
+        chosen = runs("convergence", depth=depth, residual=residual)
+        needed = [
+            next((i for i, loss in enumerate(r["loss"], 1) if loss <= 0.3), 99) for r in chosen
+        ]
+        return np.median(needed)
+
+    assert abs(epochs(8, True) - epochs(8, False)) <= 1
+    assert epochs(44, True) <= 5 and epochs(44, False) == 99
+
+
+def test_at_equal_parameters_shortcuts_do_not_hurt_the_test_accuracy():
+    for depth in (8, 20):
+        residual, plain = (
+            mean("test_accuracy", "depth", framework="torch", depth=depth, residual=r)
+            for r in (True, False)
+        )
+        assert residual > plain - 0.01
+
+
+def test_gradients_of_normalised_networks_by_depth():
+    def level(depth, residual, epoch):
+        chosen = runs("gradients", depth=depth, residual=residual, epoch=epoch)
+        return np.median([r["first_over_last"] for r in chosen])
+
+    assert level(56, False, 0) > 100 > 20 > level(56, True, 0)  # plain ones explode at the start
+    for epoch in (1, 2, 3, 4):
+        assert 0.5 < level(32, False, epoch) < 2  # level, and yet behind
+        assert level(56, False, epoch) < 0.3

@@ -1,0 +1,94 @@
+"""The notebooks keep the book's own rules: short, executed, and free of what would change."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+NOTEBOOKS = sorted(BOOK.rglob("*.ipynb"))
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == kind]
+
+
+def test_there_are_notebooks():
+    chapters = ["01_background", "02_idea", "03_algorithm", "04_gradients", "04_scale", "05_code"]
+    assert {"welcome", *chapters} <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_code_cells_are_few_and_short(path):
+    code = cells(path, "code")
+    assert len(code) <= 25
+    assert max(len("".join(cell["source"]).splitlines()) for cell in code) <= 25
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_every_cell_was_run_in_order_and_none_failed(path):
+    code = cells(path, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for output in (output for cell in code for output in cell["outputs"]):
+        assert output["output_type"] != "error" and output.get("name") != "stderr"
+        text = json.dumps(output)
+        assert not re.search(r"0x[0-9a-f]{6,}|/home/|/root/|site-packages", text)
+
+
+def test_what_a_chapter_has():
+    for path in NOTEBOOKS:
+        if path.stem in ("welcome", "ledger", "costs"):
+            continue
+        text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+        parts = (
+            "In one minute",
+            "What you will need",
+            "Claims checked",
+            "Exercises",
+            "Going further",
+        )
+        for heading in parts:
+            assert f"## {heading}" in text, (path.name, heading)
+        exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
+        assert len(exercises) >= 4, path.name
+        assert exercises == re.findall(r"\{solution-start\} (\S+)", text)
+
+
+def test_every_citation_has_an_entry_and_every_entry_a_citation():
+    bibliography = (BOOK / "references.bib").read_text("utf-8")
+    entries = re.findall(r"^@\w+\{([^,]+),", bibliography, re.M)
+    cited = {
+        key.strip()
+        for path in NOTEBOOKS
+        for cell in cells(path, "markdown")
+        for keys in re.findall(r"\{cite\}`([^`]+)`", "".join(cell["source"]))
+        for key in keys.split(",")
+    }
+    assert sorted(entries) == sorted(set(entries)) and set(entries) == cited
+
+
+def test_there_are_five_figures_to_turn():
+    turned = [
+        call
+        for path in NOTEBOOKS
+        for cell in cells(path, "code")
+        for call in re.findall(r"figures\.(slide|choose)\(", "".join(cell["source"]))
+    ]
+    assert len(turned) >= 5 and set(turned) == {"slide", "choose"}
+
+
+@pytest.mark.parametrize("command", ["", "train", "ledger"])
+def test_the_page_on_the_command_line_shows_its_help(command):
+    """Write the file again with: COLUMNS=80 python -m companion COMMAND --help > FILE."""
+    arguments = [sys.executable, "-m", "companion", *command.split(), "--help"]
+    shown = subprocess.run(
+        arguments, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, check=True
+    )
+    stored = BOOK / "api" / f"help{'-' * bool(command)}{command}.txt"
+    assert stored.read_text("utf-8") == shown.stdout

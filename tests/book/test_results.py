@@ -1,0 +1,64 @@
+"""Rows of stored runs are found, and only those that were asked for."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from companion.book import results
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    rows = [
+        {"seed": seed, "arm": arm, "score": seed + 10 * (arm == "b")}
+        for arm in "ba"
+        for seed in (2, 0, 1)
+    ]
+    written = {"facts": {"script": "experiments/some.py"}, "runs": rows}
+    (tmp_path / "some.json").write_text(json.dumps(written))
+    (tmp_path / "torn.json").write_text('{"facts": ')
+    return tmp_path
+
+
+def test_rows_come_by_what_they_say_and_seeds_in_order(folder):
+    assert [r["seed"] for r in results.runs("some", arm="a")] == [0, 1, 2]
+    assert results.column("some", "score", arm="b").tolist() == [10, 11, 12]
+    assert len(results.runs("some")) == 6
+    assert results.facts("some") == {"script": "experiments/some.py"}
+
+
+def test_what_is_not_there_is_refused(folder, tmp_path, monkeypatch):
+    for call, match in (
+        (lambda: results.runs("other"), "name must be one of.*some"),
+        (lambda: results.runs("torn"), "damaged"),
+        (lambda: results.runs("some", arm="c"), "which must choose"),
+        (lambda: results.column("some", "loss"), "key must be one of.*score"),
+        (lambda: results.mean_std([1.0]), "number of values"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+    (folder / "torn.json").write_text("{}")
+    with pytest.raises(ValueError, match="damaged"):
+        results.facts("torn")
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="checkout"):
+        results.runs("some")
+
+
+def test_a_spread_is_mean_and_deviation_of_the_sample():
+    assert results.mean_std([1, 2, 3]) == "2.00 ± 1.00"
+    assert results.mean_std(np.array([1.0, 1.5]), digits=1) == "1.2 ± 0.4"
+
+
+def test_an_installed_package_finds_the_runs_beside_the_notebook(folder, tmp_path, monkeypatch):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "results").symlink_to(folder)
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "nowhere")
+    for working in (tmp_path, tmp_path / "book"):
+        monkeypatch.chdir(working)
+        assert len(results.runs("some")) == 6

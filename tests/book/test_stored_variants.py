@@ -1,0 +1,95 @@
+"""The stored runs on shortcuts and merges say what their pages say of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tests.book.test_page_numbers import mean, runs
+
+
+def of(design: str, column: str = "test_accuracy") -> float:
+    return mean(column, "shortcuts", design=design)
+
+
+def test_what_stands_on_the_shortcut_costs():
+    loss = "last_epoch_loss"
+    assert of("norm", loss) > 3 * of("identity", loss)
+    assert of("preact_relu", loss) > 1.2 * of("preact", loss)
+    assert abs(of("preact_relu") - of("preact")) < 0.02  # little of it is seen in the accuracy
+    for design in ("half", "half_both", "exclusive_gate", "shortcut_gate_0"):
+        assert of(design) < of("identity") - 0.1, design
+    assert of("conv") < of("identity") - 0.02
+    assert abs(of("shortcut_gate_6") - of("identity")) < 0.02
+    assert of("dropout") < 0.2
+    assert of("none") < 0.7
+
+
+def test_a_separable_branch_needs_the_shortcut_as_any_other():
+    assert of("separable") > of("separable_none") + 0.3
+    assert of("separable", "parameters") < of("identity", "parameters") / 6
+
+
+def test_every_arm_has_three_seeds_and_one_of_two_rates():
+    for name, rates in (("shortcuts", {0.1, 0.02}), ("merges", {0.1, 0.02, 0.01, 0.003})):
+        assert {r["learning_rate"] for r in runs(name)} <= rates
+    designs = {r["design"] for r in runs("shortcuts")}
+    assert all(len(runs("shortcuts", design=design)) == 3 for design in designs)
+
+
+def test_the_branches_of_all_arms_start_alike(experiment):
+    shortcuts = experiment("shortcuts")
+
+    def weight(design):
+        return dict(shortcuts.network(design, 0).named_parameters())[
+            "stages.1.2.branch.conv1.weight"
+        ]
+
+    ordinary = weight("identity")
+    for design in ("none", *shortcuts.CHANGED):
+        assert torch.equal(weight(design), ordinary), design
+
+
+def test_a_relu_on_a_shortcut_that_is_never_negative_does_nothing():
+    import companion.torch as ct
+
+    model = ct.cifar_resnet(14, 4, in_channels=1, seed=0).eval()
+    x = torch.randn(2, 1, 8, 8)
+    plain = model(x)
+    for stage in model.stages:
+        for block in stage:
+            block.shortcut = torch.nn.Sequential(block.shortcut, torch.nn.ReLU())
+    assert torch.equal(model(x), plain)
+    assert np.isfinite(plain.detach().numpy()).all()
+
+
+def test_what_the_merges_learn():
+    def learned(arm: str, column: str, task: str = "dates") -> np.ndarray:
+        return np.array([r[column] for r in runs("merges", task=task, arm=arm)])
+
+    assert 0.05 < learned("rezero", "scale").mean() < 0.15  # from 0, and not far
+    for task in ("dates", "digits"):  # on average they stay where they started
+        assert abs(learned("highway", "gate", task) - 0.119).max() < 0.03
+    for matrices in learned("hyper", "mixing"):
+        product = np.abs(np.linalg.multi_dot(matrices))
+        assert max(product.sum(0).max(), product.sum(1).max()) > 2  # free matrices amplify
+
+
+def test_without_a_shortcut_nobody_learns_and_with_one_all_do_but_fixup():
+    for task in ("dates", "digits"):
+        arms = {r["arm"] for r in runs("merges", task=task)}
+        assert all(len(runs("merges", task=task, arm=arm)) == 3 for arm in arms)
+        plain = mean("accuracy", "merges", task=task, arm="plain")
+        for arm in arms - {"plain", "fixup"}:
+            assert mean("accuracy", "merges", task=task, arm=arm) > plain + 0.2, (task, arm)
+    assert mean("accuracy", "merges", task="digits", arm="fixup") < 0.5
+    assert mean("exact", "merges", task="dates", arm="plain") == 0
+
+
+def test_every_merge_starts_where_its_page_says(experiment):
+    merges = experiment("merges")
+    x = np.arange(24).reshape(2, 12)
+    start = {arm: merges.learnt(merges.transformer(arm, 30, 0), x) for arm in merges.MERGES}
+    assert start["rezero"]["scale"] == [0] * 8
+    assert np.allclose(start["highway"]["gate"], 1 / (1 + np.exp(2)), atol=1e-4)
+    assert np.allclose(start["hyper"]["mixing"], np.eye(4))

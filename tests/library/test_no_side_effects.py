@@ -1,0 +1,84 @@
+"""What only looks at a network leaves its parts in their modes; what trains it starts clean."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import companion.tensorflow as ct
+import companion.torch as cp
+from companion.data import digits8
+from companion.tensorflow.costs import layer_costs as keras_costs
+from companion.torch.costs import effective_multiply_adds, layer_costs
+
+torch.set_num_threads(1)
+DIGITS = digits8()
+DIGITS = dataclasses.replace(DIGITS, x_train=DIGITS.x_train[:64], y_train=DIGITS.y_train[:64])
+SHORT = {"epochs": 1, "batch_size": 32, "progress": False}
+
+
+def small():
+    return cp.cifar_resnet(8, width=2, in_channels=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda model, path: cp.predict(model, DIGITS.x_test[:4]),
+        lambda model, path: layer_costs(model, torch.zeros(2, 1, 8, 8)),
+        lambda model, path: effective_multiply_adds(model, torch.zeros(2, 1, 8, 8)),
+        lambda model, path: cp.export_onnx(model, path / "m.onnx", DIGITS.x_test[:4]),
+    ],
+)
+def test_a_frozen_norm_stays_frozen(look, tmp_path):
+    model = small().train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    before = [module.training for module in model.modules()]
+    assert len(set(before)) == 2
+    look(model, tmp_path)
+    assert [module.training for module in model.modules()] == before
+
+
+def test_gradients_of_other_work_do_not_count():
+    clean, used = small(), small()
+    used.eval()(torch.ones(2, 1, 8, 8)).sum().backward()
+    used.train()
+    one, other = (cp.fit(model, DIGITS, **SHORT) for model in (clean, used))
+    assert one.loss == other.loss
+    for a, b in zip(clean.parameters(), used.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("package", [cp, ct])
+def test_too_few_logits_are_refused_before_anything_is_trained(package):
+    model = package.cifar_resnet(8, width=2, in_channels=1, num_classes=5, seed=0)
+    before = package.predict(model, DIGITS.x_test[:4])
+    with pytest.raises(ValueError, match="each of the 10 classes of the data, got 5"):
+        package.fit(model, DIGITS, **SHORT)
+    assert np.array_equal(package.predict(model, DIGITS.x_test[:4]), before)
+
+
+def test_transposed_and_shared_layers_are_counted():
+    up = nn.ConvTranspose2d(8, 4, 2, stride=2, bias=False)
+    (cost,) = layer_costs(up, torch.zeros(1, 8, 4, 4))
+    assert cost.multiply_adds == 4 * 4 * 8 * 4 * 2 * 2
+    conv = nn.Conv2d(2, 2, 1)
+    twice = layer_costs(nn.Sequential(conv, conv), torch.zeros(1, 2, 3, 3))
+    assert [c.parameters for c in twice] == [6, 0]
+    assert [c.multiply_adds for c in twice] == [36, 36]
+
+
+def test_keras_layers_of_other_kinds_are_counted_or_refused():
+    model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.DepthwiseConv2D(3)])
+    (cost,) = keras_costs(model, np.zeros((1, 4, 4, 2), np.float32))
+    assert cost.multiply_adds == 2 * 2 * 2 * 3 * 3
+    model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2DTranspose(3, 2)])
+    with pytest.raises(ValueError, match="multiply-adds are known"):
+        keras_costs(model, np.zeros((1, 4, 4, 2), np.float32))
