@@ -36,7 +36,7 @@ class Translation:
     pairs: DatePairs
 
     @classmethod
-    def of(cls, pairs: DatePairs) -> Translation:
+    def from_pairs(cls, pairs: DatePairs) -> Translation:
         """Return the task that these pairs set."""
         x_train, y_train = _lines(pairs.x_train, pairs.y_train, len(pairs.source_vocabulary))
         x_test, y_test = _lines(pairs.x_test, pairs.y_test, len(pairs.source_vocabulary))
@@ -44,12 +44,12 @@ class Translation:
         start = pairs.x_train.shape[1]
         return cls(x_train, y_train, x_test, y_test, classes, start, pairs)
 
-    def first(self, examples: int) -> Translation:
+    def take(self, examples: int) -> Translation:
         """Return the task with so many training lines alone."""
         examples = _checks.positive_int("examples", examples)
         return replace(self, x_train=self.x_train[:examples], y_train=self.y_train[:examples])
 
-    def read(self, predict: Callable[[np.ndarray], np.ndarray], *texts: str) -> list[str]:
+    def translate(self, predict: Callable[[np.ndarray], np.ndarray], *texts: str) -> list[str]:
         """Return the model's translations of texts, the likeliest token at each step.
 
         Parameters
@@ -65,7 +65,9 @@ class Translation:
             raise ValueError("texts must hold at least one, got none")
         return self._completed(predict, self.pairs.encode(*texts))
 
-    def exact(self, predict: Callable[[np.ndarray], np.ndarray], examples: int = 500) -> float:
+    def exact_match(
+        self, predict: Callable[[np.ndarray], np.ndarray], examples: int = 500
+    ) -> float:
         """Return the fraction of test dates, the first ``examples``, translated without a fault."""
         examples = _checks.positive_int("examples", examples)
         read = self._completed(predict, self.pairs.x_test[:examples])

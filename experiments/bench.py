@@ -5,7 +5,7 @@ machine. About nine CPU minutes; run it on a quiet machine, since others' memory
 
     python experiments/bench.py
 
-With arguments, as ``--only torch/skip --turns 5 --out some.json``, it is the command of
+With arguments, as ``--only torch/skip --rounds 5 --out some.json``, it is the command of
 companion.book.bench, and the book's own results stay as they are.
 """
 

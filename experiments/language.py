@@ -74,7 +74,7 @@ def trained(module: Any, model: Any, task: Any, **settings: Any) -> dict[str, fl
         "cpu_seconds": round(seconds[0], 2),
     }
     if isinstance(task, Translation):
-        result["exact"] = round(task.exact(lambda x: module.predict(model, x)), 4)
+        result["exact"] = round(task.exact_match(lambda x: module.predict(model, x)), 4)
     return result
 
 
@@ -112,7 +112,7 @@ def translations(runs: list[dict]) -> None:
             def network(seed: int, arm: str = arm, depth: int = depth) -> Any:
                 return transformer(vocabulary, depth, arm, seed)
 
-            lines = task.first(6400)
+            lines = task.take(6400)
             rate = better_rate(network, held.first(6400), **TRANSFORMER)
             for seed in SEEDS:
                 found = trained(

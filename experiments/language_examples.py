@@ -34,7 +34,7 @@ def said(task: Translation, model: torch.nn.Module, row: int) -> dict:
         certainty.append(round(float(odds.max() / odds.sum()), 3))
         return logits
 
-    (text,) = task.read(predict, task.pairs.texts_test[row])
+    (text,) = task.translate(predict, task.pairs.texts_test[row])
     return {"said": text, "sure": certainty[: len(text)]}
 
 

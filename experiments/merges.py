@@ -152,7 +152,7 @@ def measured(
         row["parameters"] = sum(p.numel() for p in model.parameters())
         row.update(trained(model, data, seed, learning_rate=rate, **settings))
         if isinstance(data, Translation):
-            row["exact"] = round(data.exact(lambda x, m=model: cp.predict(m, x), 300), 4)
+            row["exact"] = round(data.exact_match(lambda x, m=model: cp.predict(m, x), 300), 4)
         row.update(learnt(model, data.x_test[:100]))
         print({k: v for k, v in row.items() if not isinstance(v, list)}, flush=True)
         runs.append(row)

@@ -15,9 +15,9 @@ import torch
 
 from companion.allocator import keep_freed_memory
 from companion.book import bench
-from companion.book.bench import cases, limits
+from companion.book.bench import comparisons, roofline
 from companion.book.bench.command import line
-from companion.book.bench.timing import Elsewhere, compared
+from companion.book.bench.timing import Subprocess, compared
 from companion.torch import bench as in_torch
 
 torch.set_num_threads(1)
@@ -35,42 +35,48 @@ def spin(seconds):
 
 
 def case(program, base, **options):
-    return bench.Case("a/b", "one against another", lambda: (program, base), **options)
+    return bench.Comparison("a/b", "one against another", lambda: (program, base), **options)
 
 
 def test_a_ratio_is_time_over_base_beside_its_noise():
-    row = bench.timed(case(spin(0.02), spin(0.01), target=1.5, turns=7))
+    row = bench.run_comparison(case(spin(0.02), spin(0.01), target=1.5, rounds=7))
     assert row["low"] <= row["ratio"] <= row["high"] and row["ratio"] == pytest.approx(2, rel=0.05)
     assert row["noise"] < 0.1 and row["differs"] and not row["met"]
-    assert row["seconds"] == pytest.approx(0.02, rel=0.1) and row["turns"] == 7
+    assert row["seconds"] == pytest.approx(0.02, rel=0.1) and row["rounds"] == 7
     assert "MISSED" in line(row)
 
 
 def test_a_program_against_itself_does_not_differ():
     one = spin(0.01)
-    row = bench.timed(case(one, one, turns=9, multiply_adds=lambda: 5, extra={"bytes": 7}))
+    row = bench.run_comparison(
+        case(one, one, rounds=9, multiply_adds=lambda: 5, extra={"bytes": 7})
+    )
     assert row["ratio"] == pytest.approx(1, abs=0.05) and row["met"]
     assert row["multiply_adds"] == 5 and row["bytes"] == 7
 
 
 def test_sleeping_costs_nothing():
-    row = bench.timed(case(lambda: (spin(0.005)(), time.sleep(0.02)), spin(0.005), turns=5))
+    row = bench.run_comparison(
+        case(lambda: (spin(0.005)(), time.sleep(0.02)), spin(0.005), rounds=5)
+    )
     assert row["ratio"] < 1.5  # of the CPU; of the clock it would be five
 
 
 def test_programs_take_turns_and_the_first_turn_does_not_count():
     calls = []
-    bench.timed(case(lambda: calls.append("p"), lambda: (calls.append("b"), spin(1e-4)()), turns=3))
-    turns = ["".join(calls[i : i + 3]) for i in range(0, 12, 3)]
-    assert turns == ["bpb", "pbb", "bbp", "bpb"]
+    bench.run_comparison(
+        case(lambda: calls.append("p"), lambda: (calls.append("b"), spin(1e-4)()), rounds=3)
+    )
+    rounds = ["".join(calls[i : i + 3]) for i in range(0, 12, 3)]
+    assert rounds == ["bpb", "pbb", "bbp", "bpb"]
 
 
-@pytest.mark.parametrize("turns", [2, 0, 1.5])
-def test_too_few_turns_are_refused_before_any_work(turns):
-    with pytest.raises(ValueError, match="turns"):
-        bench.timed(case(None, None), turns)
-    with pytest.raises(ValueError, match="turns"):
-        bench.run(turns=turns)
+@pytest.mark.parametrize("rounds", [2, 0, 1.5])
+def test_too_few_turns_are_refused_before_any_work(rounds):
+    with pytest.raises(ValueError, match="rounds"):
+        bench.run_comparison(case(None, None), rounds)
+    with pytest.raises(ValueError, match="rounds"):
+        bench.run(rounds=rounds)
 
 
 def test_quartiles_of_the_ratios():
@@ -114,7 +120,7 @@ def test_the_flat_network_is_the_same_function(name, training):
         if key.endswith("running_var"):
             value.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
     x = in_torch.images(2, 64 if len(counts) == 4 else 16)
-    written = in_torch.flat(model, counts)
+    written = in_torch.functional_resnet(model, counts)
     with torch.no_grad():
         expected, got = model(x), written(x, training)
     # Norms over the eight values of a small last stage make much of each rounding.
@@ -130,7 +136,7 @@ def test_a_step_trains():
 
 
 def test_a_rate_is_work_over_time():
-    row = limits.rate("limit/a", "says", spin(0.01), 1e9, turns=5)
+    row = roofline.rate("limit/a", "statement", spin(0.01), 1e9, rounds=5)
     assert row["worst"] <= row["median"] <= row["best"]
     assert row["best"] == pytest.approx(100, rel=0.05)
 
@@ -142,21 +148,21 @@ def test_rows_are_told_beside_the_limits():
         {"id": "a", "multiply_adds": 10**9, "seconds": 0.04, "base_seconds": 0.08},
         {"id": "b", "bytes": 10**9, "seconds": 2.0, "base_seconds": 1.0},
     ]
-    *_, a, b = limits.beside(rows)
+    *_, a, b = roofline.add_roofline(rows)
     assert a["fraction"] == pytest.approx(0.5) and a["base_fraction"] == pytest.approx(0.25)
     assert b["estimate"] == pytest.approx(1.1)
-    assert limits.beside(rows[2:]) == rows[2:]  # no limit, nothing beside it
+    assert roofline.add_roofline(rows[2:]) == rows[2:]  # no limit, nothing beside it
 
 
 def test_the_slope_of_time_by_depth():
     seconds = [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [10.0, 10.0, 10.0], [32.0, 32.0, 32.0]]
-    row = limits.by_depth("d", seconds, [1, 2, 10, 30])
+    row = roofline.by_depth("d", seconds, [1, 2, 10, 30])
     assert row["ratio"] == pytest.approx(1.1) and row["seconds"] == pytest.approx(1.1)
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_saved_activations_are_linear_in_depth(kept):
-    row = in_torch.depth_row((8, 14, 20, 26), turns=3, kept=kept)
+    row = in_torch.depth_row((8, 14, 20, 26), rounds=3, kept=kept)
     assert row["saved_linear"] and row["blocks"] == [3, 6, 9, 12] and row["saved_bytes"][0] > 0
     assert np.isfinite(row["ratio"]) and len(row["step_seconds"]) == len(row["page_faults"]) == 4
     assert row["id"] == "torch/depth" + ("" if kept else "/default")
@@ -164,7 +170,7 @@ def test_saved_activations_are_linear_in_depth(kept):
 
 
 def test_checkpoints_keep_less_for_more_time():
-    row = in_torch.checkpoint_row(depth=56, turns=3)
+    row = in_torch.checkpoint_row(depth=56, rounds=3)
     kept, held = row["peak_bytes"]
     assert row["kept_ratio"] == kept / held > 2 and row["ratio"] > 1
     assert row["target"] == 1.6 and not row["met"]  # 7 times less is for far more layers
@@ -180,16 +186,16 @@ def test_checkpoints_change_no_gradient():
 
 
 def test_a_program_elsewhere_counts_its_own_seconds():
-    quick, slow = Elsewhere(float, 0.25), Elsewhere(float, "0.5")
-    assert quick() == 0.25 and Elsewhere(os.getpid)() != os.getpid()
-    assert bench.timed(case(quick, slow, turns=3))["ratio"] == 0.5
-    assert Elsewhere(print, "not the result")() is None
+    quick, slow = Subprocess(float, 0.25), Subprocess(float, "0.5")
+    assert quick() == 0.25 and Subprocess(os.getpid)() != os.getpid()
+    assert bench.run_comparison(case(quick, slow, rounds=3))["ratio"] == 0.5
+    assert Subprocess(print, "not the result")() is None
     with pytest.raises(RuntimeError, match="float failed"):
-        Elsewhere(float, "half")()
+        Subprocess(float, "half")()
 
 
 def test_memory_that_is_kept_needs_no_new_pages():
-    if not Elsewhere(keep_freed_memory)():
+    if not Subprocess(keep_freed_memory)():
         pytest.skip("a C library that cannot keep memory")
 
     def pages(first):
@@ -216,7 +222,7 @@ def test_memory_that_is_kept_needs_no_new_pages():
 
 
 def test_limits_of_this_machine_are_measured():
-    product, triad = in_torch.limit_rows(size=128, turns=3)
+    product, triad = in_torch.limit_rows(size=128, rounds=3)
     assert (product["id"], triad["id"]) == ("limit/sgemm", "limit/triad")
     assert product["best"] > 0.5 and triad["best"] > 0.5
 
@@ -224,23 +230,23 @@ def test_limits_of_this_machine_are_measured():
 @pytest.fixture
 def small(monkeypatch):
     """The bench with one quick measurement in the place of all of PyTorch's."""
-    quick = case(spin(0.002), spin(0.002), turns=3)
-    limit = {"id": "limit/sgemm", "says": "says", "best": 1.0}
+    quick = case(spin(0.002), spin(0.002), rounds=3)
+    limit = {"id": "limit/sgemm", "statement": "statement", "best": 1.0}
     groups = {
-        "limit": lambda: {"limit": lambda turns: [limit]},
-        "torch": lambda: {"torch/quick": lambda turns: [bench.timed(quick, turns)]},
+        "limit": lambda: {"limit": lambda rounds: [limit]},
+        "torch": lambda: {"torch/quick": lambda rounds: [bench.run_comparison(quick, rounds)]},
     }
-    monkeypatch.setattr(cases, "GROUPS", groups)
+    monkeypatch.setattr(comparisons, "GROUPS", groups)
 
 
 def test_a_run_keeps_to_what_is_asked_for(small):
     told = []
-    rows = bench.run(["torch/qu"], turns=4, tell=told.append)
+    rows = bench.run(["torch/qu"], rounds=4, tell=told.append)
     assert told == ["limit", "torch/quick"] and [row["id"] for row in rows] == [
         "limit/sgemm",
         "a/b",
     ]
-    assert rows[1]["turns"] == 4 and bench.ids() == ["limit", "torch/quick"]
+    assert rows[1]["rounds"] == 4 and bench.ids() == ["limit", "torch/quick"]
     assert len(bench.run(["limit"])) == 1
     for bad in ("torch/slow", "keras"):
         with pytest.raises(ValueError, match="only"):
@@ -260,7 +266,7 @@ def test_what_is_not_installed_is_left_out_unless_it_is_named(monkeypatch):
 
 def test_the_command_prints_and_writes(small, tmp_path, capsys):
     path = tmp_path / "new" / "bench.json"
-    assert bench.main(["--turns", "3", "--out", str(path)], script="a script") == 0
+    assert bench.main(["--rounds", "3", "--out", str(path)], script="a script") == 0
     assert "a/b" in capsys.readouterr().out
     stored = json.loads(path.read_text("utf-8"))
     assert stored["facts"]["script"] == "a script" and stored["facts"]["threads"] == 1
@@ -269,7 +275,7 @@ def test_the_command_prints_and_writes(small, tmp_path, capsys):
     assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
     assert bench.main(["--only", "keras", "--out", str(tmp_path / "no" / "x.json")]) == 2
     assert not (tmp_path / "no").exists()
-    assert bench.main(["--only", "keras"]) == 2 and bench.main(["--turns", "1"]) == 2
+    assert bench.main(["--only", "keras"]) == 2 and bench.main(["--rounds", "1"]) == 2
     assert capsys.readouterr().err.count("error: ") == 3
     block = tmp_path / "file"
     block.touch()
@@ -281,11 +287,11 @@ def test_the_command_prints_and_writes(small, tmp_path, capsys):
 
 
 def test_each_row_has_its_own_id_and_target():
-    known = [*in_torch.cases(), *cases._tensorflow().cases()]
+    known = [*in_torch.comparisons(), *comparisons._tensorflow().comparisons()]
     assert len({c.id for c in known}) == len(known)
     asked = {c.id: c.target for c in known if c.target is not None}
-    assert asked["torch/optimised/resnet18/1"] == asked["torch/optimised/resnet18/8"] == 0.75
-    assert asked["torch/optimised/cifar20/32"] == 0.85
+    assert asked["torch/optimized/resnet18/1"] == asked["torch/optimized/resnet18/8"] == 0.75
+    assert asked["torch/optimized/cifar20/32"] == 0.85
     assert asked["torch/onnx/resnet18/1"] == asked["torch/onnx/resnet18/8"] == 0.6
     assert asked["tensorflow/predict/cifar20/1"] == 0.1
     assert all(asked[f"torch/skip/{n}"] == 1.1 for n in ("as_written", "in_place", "training"))
@@ -302,7 +308,7 @@ def test_the_stored_run_keeps_its_targets():
     stored = json.loads(STORED.read_text("utf-8"))
     assert (STORED.parents[2] / stored["facts"]["script"]).is_file()
     rows = {row["id"]: row for row in stored["runs"]}
-    assert {c.id for c in in_torch.cases()} | {"torch/depth", "limit/triad"} <= set(rows)
+    assert {c.id for c in in_torch.comparisons()} | {"torch/depth", "limit/triad"} <= set(rows)
     assert {name for name, row in rows.items() if not row.get("met", True)} == MISSED
     # What is needed, at the best speed measured, already takes longer than the target allows.
     assert all(rows[name]["target"] < rows[name]["base_fraction"] for name in MISSED)

@@ -33,7 +33,7 @@ def test_lines_hold_source_start_and_target(dates_task):
         assert said == pairs.iso_train[row]
         assert (t.x_train[row, 41:] == t.y_train[row, 40:50]).all()
     assert (t.y_train[:, :40] == -1).all() and t.y_train.max() < t.num_classes
-    assert len(t.first(7).x_train) == 7
+    assert len(t.take(7).x_train) == 7
 
 
 def oracle(dates_task):
@@ -56,16 +56,16 @@ def oracle(dates_task):
 
 
 def test_translations_are_completed_token_by_token(dates_task):
-    assert dates_task.exact(oracle(dates_task), 50) == 1.0
+    assert dates_task.exact_match(oracle(dates_task), 50) == 1.0
     texts, iso = dates_task.pairs.texts_test[:3], dates_task.pairs.iso_test[:3]
-    assert dates_task.read(oracle(dates_task), *texts) == list(iso)
+    assert dates_task.translate(oracle(dates_task), *texts) == list(iso)
 
     def wrong(lines):
         return np.roll(oracle(dates_task)(lines), 1, axis=-1)
 
-    assert dates_task.exact(wrong, 50) == 0.0
+    assert dates_task.exact_match(wrong, 50) == 0.0
     with pytest.raises(ValueError, match="texts"):
-        dates_task.read(oracle(dates_task))
+        dates_task.translate(oracle(dates_task))
 
 
 def test_a_step_sees_what_was_written_before(dates_task):
@@ -75,7 +75,7 @@ def test_a_step_sees_what_was_written_before(dates_task):
         seen.append(lines[:, 40:].copy())
         return oracle(dates_task)(lines)
 
-    dates_task.exact(predict, 2)
+    dates_task.exact_match(predict, 2)
     assert len(seen) == 11
     for step, lines in enumerate(seen):
         right = dates_task.x_test[:2, 40 : 41 + step]

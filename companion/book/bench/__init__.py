@@ -5,8 +5,8 @@ of the process on one thread. In each run a base also runs against itself: the d
 comes out is the noise, and no difference within it is claimed.
 """
 
-from companion.book.bench.cases import ids, run
 from companion.book.bench.command import main
-from companion.book.bench.timing import Case, Stepwise, store, timed
+from companion.book.bench.comparisons import ids, run
+from companion.book.bench.timing import Comparison, Stepwise, run_comparison, store
 
-__all__ = ["Case", "Stepwise", "ids", "main", "run", "store", "timed"]
+__all__ = ["Comparison", "Stepwise", "ids", "main", "run", "store", "run_comparison"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from companion import _files
-from companion.book.bench.cases import ids, run
+from companion.book.bench.comparisons import ids, run
 from companion.book.bench.timing import store
 
 
@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="BEGINNING", help="of the rows' ids, default all"
     )
-    parser.add_argument("--turns", type=int, metavar="N", help="of each comparison, at least 3")
+    parser.add_argument("--rounds", type=int, metavar="N", help="of each comparison, at least 3")
     parser.add_argument("--out", metavar="FILE", help="where the rows go, as JSON")
     parser.add_argument("--list", action="store_true", help="print the ids and measure nothing")
 
@@ -50,7 +50,7 @@ def report(options: argparse.Namespace, script: str) -> None:
     def tell(name: str) -> None:
         print(f"... {name}", file=sys.stderr)
 
-    rows = run(options.only, options.turns, tell, check)
+    rows = run(options.only, options.rounds, tell, check)
     for row in rows:
         print(line(row))
     if options.out:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None, script: str = "companion.book.b
 
     Parameters
     ----------
-    arguments: ``--only BEGINNING ...``, ``--turns N``, ``--out FILE``, ``--list``; default those
+    arguments: ``--only BEGINNING ...``, ``--rounds N``, ``--out FILE``, ``--list``; default those
         of the process. A missed target is a result and no error.
     script: what the file is said to come from.
     """
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, script: str = "companion.book.b
 def line(row: dict[str, Any]) -> str:
     """Return a row of the table."""
     if "best" in row:
-        return f"{row['id']:34} {row['best']:8.1f}  {row['says']}"
+        return f"{row['id']:34} {row['best']:8.1f}  {row['statement']}"
     noise = f"noise {row['noise']:.2f}" if "noise" in row else ""
     asked = "" if row["target"] is None else f"at most {row['target']:.2f}"
     missed = "" if row["met"] else "MISSED"

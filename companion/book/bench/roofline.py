@@ -9,7 +9,7 @@ from companion import _checks
 from companion.book.bench.timing import Program, compared, cpu_seconds
 
 
-def rate(name: str, says: str, call: Program, work: float, turns: int = 15) -> dict[str, Any]:
+def rate(name: str, statement: str, call: Program, work: float, rounds: int = 15) -> dict[str, Any]:
     """Return the row of a limit: work a second, in units of 10^9.
 
     Parameters
@@ -21,15 +21,15 @@ def rate(name: str, says: str, call: Program, work: float, turns: int = 15) -> d
     ``best`` is the limit, since nothing makes a processor faster than it is; ``median`` and
     ``worst`` tell how busy the machine was.
     """
-    turns = _checks.positive_int("turns", turns, minimum=3)
+    rounds = _checks.positive_int("rounds", rounds, minimum=3)
     call()
-    rates = sorted(work / cpu_seconds(call) / 1e9 for _ in range(turns))
+    rates = sorted(work / cpu_seconds(call) / 1e9 for _ in range(rounds))
     best, middle, worst = rates[-1], median(rates), rates[0]
-    row = {"id": name, "says": says, "turns": turns}
+    row = {"id": name, "statement": statement, "rounds": rounds}
     return {**row, "best": best, "median": middle, "worst": worst}
 
 
-def beside(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def add_roofline(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows, where multiply-adds or bytes were counted with what the limits say of them.
 
     ``fraction``, ``base_fraction``: of the peak of matrix products that program and base reach, a
@@ -67,5 +67,5 @@ def by_depth(name: str, seconds: list[list[float]], blocks: list[int]) -> dict[s
     steps = blocks[1] - blocks[0], blocks[3] - blocks[2]
     shallow = [(b - a) / steps[0] for a, b in zip(seconds[0], seconds[1], strict=True)]
     deep = [(b - a) / steps[1] for a, b in zip(seconds[2], seconds[3], strict=True)]
-    row = {"id": name, "turns": len(deep), "blocks": blocks, **compared(deep, shallow)}
+    row = {"id": name, "rounds": len(deep), "blocks": blocks, **compared(deep, shallow)}
     return {**row, "seconds": median(deep), "base_seconds": median(shallow)}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from companion.book.bench.timing import Case, Program
+from companion.book.bench.timing import Comparison, Program
 from companion.tensorflow.inference import optimize_for_inference
 from companion.tensorflow.networks import cifar_resnet
 from companion.tensorflow.training import predict
 
 
-def cases() -> list[Case]:
+def comparisons() -> list[Comparison]:
     """Return what is compared in TensorFlow."""
 
     def with_predict() -> tuple[Program, Program]:
@@ -32,9 +32,9 @@ def cases() -> list[Case]:
     one = "cifar20, one image: {} against a call of the model"
     many = "cifar20, 32 images, predict: optimize_for_inference against the model as it is"
     return [
-        Case("tensorflow/predict/cifar20/1", one.format("predict"), with_predict, 0.1, 21),
-        Case("tensorflow/optimised/cifar20/1", one.format("optimised"), frozen, 0.1, 21),
-        Case("tensorflow/optimised/cifar20/32", many, frozen_batch, None, 21),
+        Comparison("tensorflow/predict/cifar20/1", one.format("predict"), with_predict, 0.1, 21),
+        Comparison("tensorflow/optimized/cifar20/1", one.format("optimised"), frozen, 0.1, 21),
+        Comparison("tensorflow/optimized/cifar20/32", many, frozen_batch, None, 21),
     ]
 
 

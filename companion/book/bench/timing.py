@@ -23,35 +23,35 @@ Program = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Case:
+class Comparison:
     """Two programs to compare.
 
     Attributes
     ----------
     id: by which the row is found, parts joined by "/".
-    says: what is compared with what, in words.
+    statement: what is compared with what, in words.
     build: returns program and base, ready to be called; each call is one measurement.
     target: the ratio that is asked for, at most; ``None`` where the number is only told.
-    turns: how often both run.
+    rounds: how often both run.
     multiply_adds: counts those of one call of either, without the zeros of paddings.
     extra: what else the row holds.
     """
 
     id: str
-    says: str
+    statement: str
     build: Callable[[], tuple[Program, Program]]
     target: float | None = None
-    turns: int = 11
+    rounds: int = 11
     multiply_adds: Callable[[], int] | None = None
     extra: Mapping[str, Any] | None = None
 
 
-def timed(case: Case, turns: int | None = None) -> dict[str, Any]:
+def run_comparison(case: Comparison, rounds: int | None = None) -> dict[str, Any]:
     """Return the row of a case: ratio, its quartiles, and the noise of the same turns.
 
     Parameters
     ----------
-    turns: default those of the case, at least 3; one more comes before, which warms up.
+    rounds: default those of the case, at least 3; one more comes before, which warms up.
 
     Returns
     -------
@@ -60,13 +60,13 @@ def timed(case: Case, turns: int | None = None) -> dict[str, Any]:
     whether the ratio is further from 1 than the noise. ``seconds``, ``base_seconds``: medians of
     one call. ``met``: whether the ratio is within the target.
     """
-    turns = _checks.positive_int("turns", case.turns if turns is None else turns, minimum=3)
+    rounds = _checks.positive_int("rounds", case.rounds if rounds is None else rounds, minimum=3)
     program, base = case.build()
     order: list[tuple[int, Program]] = [(0, base), (1, program), (2, base)]
     taken: list[list[float]] = [[], [], []]
     collecting = gc.isenabled()
     try:
-        for turn in range(turns + 1):
+        for turn in range(rounds + 1):
             gc.collect()
             gc.disable()
             # Each turn starts at another place, so that no program always comes after the same one.
@@ -80,8 +80,8 @@ def timed(case: Case, turns: int | None = None) -> dict[str, Any]:
     first, second, again = (seconds[1:] for seconds in taken)
     row: dict[str, Any] = {
         "id": case.id,
-        "says": case.says,
-        "turns": turns,
+        "statement": case.statement,
+        "rounds": rounds,
         **compared(second, [(a + b) / 2 for a, b in zip(first, again, strict=True)]),
     }
     noise = compared(again, first)
@@ -102,15 +102,15 @@ def compared(seconds: Sequence[float], base: Sequence[float]) -> dict[str, float
 
 
 def cpu_seconds(call: Program) -> float:
-    """Return the CPU seconds of this process in a call, or what an :class:`Elsewhere` returns."""
-    if isinstance(call, Elsewhere):
+    """Return the CPU seconds of this process in a call, or what an :class:`Subprocess` returns."""
+    if isinstance(call, Subprocess):
         return float(call())
     start = time.process_time()
     call()
     return time.process_time() - start
 
 
-class Elsewhere:
+class Subprocess:
     """A call in a new process, whose memory nothing before it has touched.
 
     Parameters

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from companion.allocator import keep_freed_memory
 from companion.book.bench import roofline
-from companion.book.bench.timing import Case, Elsewhere, Program, cpu_seconds, timed
+from companion.book.bench.timing import Comparison, Program, Subprocess, cpu_seconds, run_comparison
 from companion.torch.blocks import BasicBlock
 from companion.torch.checkpointed import CheckpointedNetwork
 from companion.torch.costs import effective_multiply_adds, peak_saved_bytes, saved_bytes
@@ -32,7 +32,7 @@ NETWORKS: dict[str, tuple[Callable[[], ResNet], tuple[int, ...], int]] = {
 }
 
 
-def flat(model: ResNet, counts: tuple[int, ...]) -> Callable[[Tensor, bool], Tensor]:
+def functional_resnet(model: ResNet, counts: tuple[int, ...]) -> Callable[[Tensor, bool], Tensor]:
     """Return the network as one loop over tensors: no modules, no ``Residual``, no checks.
 
     Written from the layer names and table 1 of He et al. 2015 alone, as the network to compare
@@ -94,7 +94,7 @@ def flat(model: ResNet, counts: tuple[int, ...]) -> Callable[[Tensor, bool], Ten
     return forward
 
 
-def answer(model: Callable[..., Any], x: Tensor, *rest: Any) -> Program:
+def inference_call(model: Callable[..., Any], x: Tensor, *rest: Any) -> Program:
     """Return a call of the model in inference mode."""
 
     def call() -> Any:
@@ -125,11 +125,11 @@ def images(batch: int, side: int, channels: int = 3) -> Tensor:
     return torch.randn(batch, channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def cases() -> list[Case]:
+def comparisons() -> list[Comparison]:
     """Return what is compared in PyTorch."""
     return [
-        *(_optimised("resnet18", batch, 0.75, turns) for batch, turns in ((1, 15), (8, 9))),
-        *(_optimised("cifar20", *row) for row in ((32, 0.85, 21), (8, None, 31), (1, None, 51))),
+        *(_optimized("resnet18", batch, 0.75, rounds) for batch, rounds in ((1, 15), (8, 9))),
+        *(_optimized("cifar20", *row) for row in ((32, 0.85, 21), (8, None, 31), (1, None, 51))),
         *(_onnx(*row) for row in (("resnet18", 1, 15), ("resnet18", 8, 9), ("cifar20", 32, 21))),
         *(_flat(*row) for row in (("resnet18", 2, 11), ("resnet50", 1, 11), ("cifar20", 32, 21))),
         _flat_step("resnet18", 2, 9),
@@ -152,20 +152,20 @@ def _counted(name: str, batch: int) -> Callable[[], int]:
     return count
 
 
-def _optimised(name: str, batch: int, target: float | None, turns: int) -> Case:
+def _optimized(name: str, batch: int, target: float | None, rounds: int) -> Comparison:
     network, _, side = NETWORKS[name]
 
     def build() -> tuple[Program, Program]:
         model, x = network().eval(), images(batch, side)
-        return answer(optimize_for_inference(model), x), answer(model, x)
+        return inference_call(optimize_for_inference(model), x), inference_call(model, x)
 
-    says = f"{name}, {batch} at {side} px: optimize_for_inference against the model as it is"
-    return Case(
-        f"torch/optimised/{name}/{batch}", says, build, target, turns, _counted(name, batch)
+    statement = f"{name}, {batch} at {side} px: optimize_for_inference against the model as it is"
+    return Comparison(
+        f"torch/optimized/{name}/{batch}", statement, build, target, rounds, _counted(name, batch)
     )
 
 
-def _onnx(name: str, batch: int, turns: int) -> Case:
+def _onnx(name: str, batch: int, rounds: int) -> Comparison:
     network, _, side = NETWORKS[name]
 
     def build() -> tuple[Program, Program]:
@@ -178,37 +178,43 @@ def _onnx(name: str, batch: int, turns: int) -> Case:
             example = x.permute(0, 2, 3, 1).numpy()
             path = export_onnx(model, Path(folder) / "m.onnx", example, channels_last=False)
             session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        return lambda: session.run(None, {"x": x.numpy()}), answer(model, x)
+        return lambda: session.run(None, {"x": x.numpy()}), inference_call(model, x)
 
-    says = f"{name}, {batch} at {side} px: onnxruntime against the model as it is"
+    statement = f"{name}, {batch} at {side} px: onnxruntime against the model as it is"
     target = 0.6 if side > 32 else None
-    return Case(f"torch/onnx/{name}/{batch}", says, build, target, turns, _counted(name, batch))
+    return Comparison(
+        f"torch/onnx/{name}/{batch}", statement, build, target, rounds, _counted(name, batch)
+    )
 
 
-def _flat(name: str, batch: int, turns: int) -> Case:
+def _flat(name: str, batch: int, rounds: int) -> Comparison:
     network, counts, side = NETWORKS[name]
 
     def build() -> tuple[Program, Program]:
         model, x = network().eval(), images(batch, side)
-        return answer(model, x), answer(flat(model, counts), x, False)
+        return inference_call(model, x), inference_call(functional_resnet(model, counts), x, False)
 
-    says = f"{name}, {batch} at {side} px, forward: the model against one written flat"
-    return Case(f"torch/flat/{name}/forward", says, build, 1.05, turns)
+    statement = f"{name}, {batch} at {side} px, forward: the model against one written flat"
+    return Comparison(f"torch/flat/{name}/forward", statement, build, 1.05, rounds)
 
 
-def _flat_step(name: str, batch: int, turns: int) -> Case:
+def _flat_step(name: str, batch: int, rounds: int) -> Comparison:
     network, counts, side = NETWORKS[name]
 
     def build() -> tuple[Program, Program]:
         model, x = network().train(), images(batch, side)
-        written = flat(model, counts)
+        written = functional_resnet(model, counts)
         return step(model, model.parameters(), x), step(written, model.parameters(), x, True)
 
-    says = f"{name}, {batch} at {side} px, step of training: the model against one written flat"
-    return Case(f"torch/flat/{name}/step", says, build, 1.05, turns)
+    statement = (
+        f"{name}, {batch} at {side} px, step of training: the model against one written flat"
+    )
+    return Comparison(f"torch/flat/{name}/step", statement, build, 1.05, rounds)
 
 
-def _channels_last(name: str, batch: int, side: int, target: float | None, turns: int) -> Case:
+def _channels_last(
+    name: str, batch: int, side: int, target: float | None, rounds: int
+) -> Comparison:
     def build() -> tuple[Program, Program]:
         order = torch.channels_last
         one, other = (NETWORKS[name][0]().train() for _ in range(2))
@@ -217,11 +223,11 @@ def _channels_last(name: str, batch: int, side: int, target: float | None, turns
         first = step(other, other.parameters(), x.contiguous(memory_format=order))
         return first, step(one, one.parameters(), x)
 
-    says = f"{name}, {batch} at {side} px, step of training: channels last against first"
-    return Case(f"torch/channels_last/{name}/{batch}", says, build, target, turns)
+    statement = f"{name}, {batch} at {side} px, step of training: channels last against first"
+    return Comparison(f"torch/channels_last/{name}/{batch}", statement, build, target, rounds)
 
 
-def _skip(name: str, in_place: bool, training: bool, turns: int) -> Case:
+def _skip(name: str, in_place: bool, training: bool, rounds: int) -> Comparison:
     shape = (8, 64, 56, 56)
 
     def build() -> tuple[Program, Program]:
@@ -232,14 +238,16 @@ def _skip(name: str, in_place: bool, training: bool, turns: int) -> Case:
         if in_place:
             block, plain = optimize_for_inference(block), optimize_for_inference(plain)
         if not training:
-            return answer(block, x), answer(plain, x)
+            return inference_call(block, x), inference_call(plain, x)
         x.requires_grad_()
         return _gradients(block, x), _gradients(plain, x)
 
-    says = f"a basic block of {shape}: with the addition against without, {name.replace('_', ' ')}"
+    statement = (
+        f"a basic block of {shape}: with the addition against without, {name.replace('_', ' ')}"
+    )
     # Two tensors read, one written; backward adds the two gradients once more.
     moved = 3 * 4 * int(np.prod(shape)) * (2 if training else 1)
-    return Case(f"torch/skip/{name}", says, build, 1.1, turns, extra={"bytes": moved})
+    return Comparison(f"torch/skip/{name}", statement, build, 1.1, rounds, extra={"bytes": moved})
 
 
 def _gradients(block: nn.Module, x: Tensor) -> Program:
@@ -251,12 +259,12 @@ def _gradients(block: nn.Module, x: Tensor) -> Program:
     return call
 
 
-def _memory(name: str, batch: int, turns: int) -> Case:
+def _memory(name: str, batch: int, rounds: int) -> Comparison:
     def build() -> tuple[Program, Program]:
-        return tuple(Elsewhere(_steps, name, batch, kept) for kept in (True, False))  # type: ignore[return-value]
+        return tuple(Subprocess(_steps, name, batch, kept) for kept in (True, False))  # type: ignore[return-value]
 
-    says = f"{name}, {batch} at {NETWORKS[name][2]} px, step of training: freed memory kept"
-    return Case(f"torch/memory/{name}/{batch}", says, build, None, turns)
+    statement = f"{name}, {batch} at {NETWORKS[name][2]} px, step of training: freed memory kept"
+    return Comparison(f"torch/memory/{name}/{batch}", statement, build, None, rounds)
 
 
 def _steps(name: str, batch: int, kept: bool, count: int = 20) -> float:
@@ -275,7 +283,7 @@ def _alone(kept: bool) -> bool:
 
 
 def depth_row(
-    depths: tuple[int, ...] = (20, 56, 326, 1202), turns: int = 5, kept: bool = True
+    depths: tuple[int, ...] = (20, 56, 326, 1202), rounds: int = 5, kept: bool = True
 ) -> dict[str, Any]:
     """Return the row of time and saved bytes per block of ``cifar_resnet`` (width 16, 32 x 32).
 
@@ -285,16 +293,16 @@ def depth_row(
     ----------
     kept: whether freed memory stays with the process, see :mod:`companion.allocator`.
     """
-    row: dict[str, Any] = Elsewhere(_by_depth, depths, turns, kept)()
+    row: dict[str, Any] = Subprocess(_by_depth, depths, rounds, kept)()
     how = "freed memory kept" if row["memory_kept"] else "freed memory as the C library will"
-    row["says"] = (
+    row["statement"] = (
         f"time per block, depth {depths[2]:,} to {depths[3]:,} against {depths[:2]}, {how}"
     )
     target = 1.1 if kept else None
     return {**row, "target": target, "met": target is None or row["ratio"] <= target}
 
 
-def _by_depth(depths: tuple[int, ...], turns: int, kept: bool) -> dict[str, Any]:
+def _by_depth(depths: tuple[int, ...], rounds: int, kept: bool) -> dict[str, Any]:
     memory_kept = _alone(kept)
     x = images(16, 32)
     models = [cifar_resnet(depth, seed=0) for depth in depths]
@@ -302,7 +310,7 @@ def _by_depth(depths: tuple[int, ...], turns: int, kept: bool) -> dict[str, Any]
     blocks = [(depth - 2) // 2 for depth in depths]
     seconds: list[list[float]] = [[] for _ in depths]
     faults: list[list[float]] = [[] for _ in depths]
-    for _ in range(turns + 1):
+    for _ in range(rounds + 1):
         for which, call in enumerate(steps):
             repeats = 4 if blocks[which] < 100 else 1  # short ones are lost in the noise
             before = _page_faults()
@@ -330,13 +338,13 @@ def _page_faults() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
 
-def checkpoint_row(depth: int = 1202, turns: int = 3) -> dict[str, Any]:
+def checkpoint_row(depth: int = 1202, rounds: int = 3) -> dict[str, Any]:
     """Return the row of a step of training that keeps few activations against one that keeps all.
 
     ``kept_ratio``: the most bytes that autograd held without checkpoints over that with them, of
     which at least 7 is asked for at 1,202 layers, at most 1.6 times the time.
     """
-    row: dict[str, Any] = Elsewhere(_checkpointed, depth, turns)()
+    row: dict[str, Any] = Subprocess(_checkpointed, depth, rounds)()
     return {**row, "met": row["met"] and row["kept_ratio"] >= 7}
 
 
@@ -348,7 +356,7 @@ def checkpointed(model: ResNet) -> CheckpointedNetwork:
     return CheckpointedNetwork(model.stem, blocks, model.head, round((7 / 3 * len(blocks)) ** 0.5))
 
 
-def _checkpointed(depth: int, turns: int) -> dict[str, Any]:
+def _checkpointed(depth: int, rounds: int) -> dict[str, Any]:
     _alone(True)
     model, x = cifar_resnet(depth, seed=0), images(16, 32)
     few = checkpointed(model)
@@ -356,25 +364,25 @@ def _checkpointed(depth: int, turns: int) -> dict[str, Any]:
     def build() -> tuple[Program, Program]:
         return step(few, model.parameters(), x), step(model, model.parameters(), x)
 
-    says = f"a step of training at {depth:,} layers: {few.runs} checkpoints against none"
-    row = timed(Case(f"torch/checkpoint/{depth}", says, build, 1.6, turns))
+    statement = f"a step of training at {depth:,} layers: {few.runs} checkpoints against none"
+    row = run_comparison(Comparison(f"torch/checkpoint/{depth}", statement, build, 1.6, rounds))
     held = [peak_saved_bytes(network, x) for network in (model, few)]
     return {**row, "peak_bytes": held, "kept_ratio": held[0] / held[1]}
 
 
-def limit_rows(size: int = 2048, turns: int = 15) -> list[dict[str, Any]]:
+def limit_rows(size: int = 2048, rounds: int = 15) -> list[dict[str, Any]]:
     """Return the rows of the peak of matrix products and of the bandwidth of memory.
 
     Parameters
     ----------
-    size: of the square matrices, default 2048. turns: measurements of each.
+    size: of the square matrices, default 2048. rounds: measurements of each.
     """
     a, b, c = (torch.randn(size, size) for _ in range(3))
     one, other, out = (tensor.numpy() for tensor in (a, b, c))
     x, y, z = (torch.ones(2**25 * size // 2048) for _ in range(3))  # 128 MiB each: no cache
-    says = f"10^9 operations a second, products of {size} x {size} matrices"
+    statement = f"10^9 operations a second, products of {size} x {size} matrices"
     products = [
-        roofline.rate("limit/sgemm", f"{says} in {library}", call, 2 * size**3, turns)
+        roofline.rate("limit/sgemm", f"{statement} in {library}", call, 2 * size**3, rounds)
         for library, call in (
             ("PyTorch", lambda: torch.mm(a, b, out=c)),
             ("NumPy", lambda: np.matmul(one, other, out=out)),
@@ -385,7 +393,7 @@ def limit_rows(size: int = 2048, turns: int = 15) -> list[dict[str, Any]]:
         "10^9 bytes a second, x = y + 3 z, two arrays read and one written",
         lambda: torch.add(y, z, alpha=3, out=x),
         3 * x.numel() * 4,
-        turns,
+        rounds,
     )
     # The faster library is nearer to what the processor can do.
     return [max(products, key=lambda row: row["best"]), triad]

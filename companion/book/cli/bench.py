@@ -16,7 +16,7 @@ from itself. A missed target is a result: the exit code is 0."""
 EXAMPLES = """
 examples:
   python -m companion bench --list
-  python -m companion bench --only torch/skip --turns 5
+  python -m companion bench --only torch/skip --rounds 5
   python -m companion bench --out times.json
 """
 

@@ -80,13 +80,13 @@ def _beside(stored: dict[str, Any], again: dict[str, Any]) -> list[str]:
 
 def _facts(entry: Entry) -> dict[str, Any]:
     claim = entry.claim
-    names = ("id", "section", "kind", "says", "notebook", "test")
+    names = ("id", "section", "kind", "statement", "notebook", "test")
     facts = {name: getattr(claim, name) for name in names}
     return {**facts, "where": _where(entry), "numbers": entry.numbers, **_verdict(entry)}
 
 
 def _verdict(entry: Entry) -> dict[str, str]:
-    return {"verdict": entry.verdict.word, "because": entry.verdict.reason}
+    return {"verdict": entry.verdict.word, "reason": entry.verdict.reason}
 
 
 def _where(entry: Entry) -> str:

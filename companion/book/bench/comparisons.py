@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from companion import _checks
-from companion.book.bench.roofline import beside
-from companion.book.bench.timing import Case, Stepwise, timed
+from companion.book.bench.roofline import add_roofline
+from companion.book.bench.timing import Comparison, Stepwise, run_comparison
 
 Row = dict[str, Any]
 
@@ -29,8 +29,8 @@ Measurement = Callable[[int | None], list[Row]]
 
 
 def _limits() -> dict[str, Measurement]:
-    def measure(turns: int | None) -> list[Row]:
-        rows: list[Row] = _torch().limit_rows(**_given(turns))
+    def measure(rounds: int | None) -> list[Row]:
+        rows: list[Row] = _torch().limit_rows(**_given(rounds))
         return rows
 
     return {"limit": measure}
@@ -39,15 +39,15 @@ def _limits() -> dict[str, Measurement]:
 def _in_torch() -> dict[str, Measurement]:
     module = _torch()
     return {
-        **_compared(module.cases()),
-        "torch/depth": lambda turns: [module.depth_row(kept=True, **_given(turns))],
-        "torch/depth/default": lambda turns: [module.depth_row(kept=False, **_given(turns))],
-        "torch/checkpoint/1202": lambda turns: [module.checkpoint_row(**_given(turns))],
+        **_compared(module.comparisons()),
+        "torch/depth": lambda rounds: [module.depth_row(kept=True, **_given(rounds))],
+        "torch/depth/default": lambda rounds: [module.depth_row(kept=False, **_given(rounds))],
+        "torch/checkpoint/1202": lambda rounds: [module.checkpoint_row(**_given(rounds))],
     }
 
 
 def _in_tensorflow() -> dict[str, Measurement]:
-    return _compared(_tensorflow().cases())
+    return _compared(_tensorflow().comparisons())
 
 
 def _fit(framework: str, epochs: int, pause: Callable[[Any], None]) -> None:
@@ -64,11 +64,11 @@ def _fit(framework: str, epochs: int, pause: Callable[[Any], None]) -> None:
 
 
 def _in_both() -> dict[str, Measurement]:
-    turns = 6
+    rounds = 6
 
     def measure(given: int | None) -> list[Row]:
-        epochs = 3 * (turns if given is None else given) + 4  # more than are asked for
-        case = Case(
+        epochs = 3 * (rounds if given is None else given) + 4  # more than are asked for
+        case = Comparison(
             "both/fit/cifar20",
             "cifar20, an epoch of 8 steps of 32 images in fit: TensorFlow against PyTorch",
             lambda: (
@@ -76,9 +76,9 @@ def _in_both() -> dict[str, Measurement]:
                 Stepwise(lambda pause: _fit("torch", epochs, pause)),
             ),
             target=1.1,
-            turns=turns,
+            rounds=rounds,
         )
-        return [timed(case, given)]
+        return [run_comparison(case, given)]
 
     return {"both/fit/cifar20": measure}
 
@@ -101,7 +101,7 @@ NEEDS = {
 
 def run(
     only: Sequence[str] = (),
-    turns: int | None = None,
+    rounds: int | None = None,
     tell: Callable[[str], None] | None = None,
     before: Callable[[], None] | None = None,
 ) -> list[Row]:
@@ -112,7 +112,7 @@ def run(
     only: beginnings of the ids of the rows to measure, as ``["torch/skip"]``; default all of the
         frameworks that are installed. The limits come along where they can be measured, since other
         rows are told beside them.
-    turns: of each comparison, at least 3; default each one's own.
+    rounds: of each comparison, at least 3; default each one's own.
     tell: called with the id of what begins. before: called once the request is known to be good.
 
     Raises
@@ -121,8 +121,8 @@ def run(
     RuntimeError: TensorFlow runs already, on more threads than one.
     ImportError: a framework that ``only`` names is not installed.
     """
-    if turns is not None:
-        turns = _checks.positive_int("turns", turns, minimum=3)
+    if rounds is not None:
+        rounds = _checks.positive_int("rounds", rounds, minimum=3)
     chosen = _chosen(tuple(only))
     if before is not None:
         before()
@@ -130,8 +130,8 @@ def run(
     for name, measure in chosen.items():
         if tell is not None:
             tell(name)
-        rows += measure(turns)
-    return beside(rows)
+        rows += measure(rounds)
+    return add_roofline(rows)
 
 
 def _chosen(only: tuple[str, ...]) -> dict[str, Measurement]:
@@ -176,15 +176,15 @@ def _missing(group: str) -> ImportError | None:
     return None
 
 
-def _compared(cases: Sequence[Case]) -> dict[str, Measurement]:
-    def measurement(case: Case) -> Measurement:
-        return lambda turns: [timed(case, turns)]
+def _compared(comparisons: Sequence[Comparison]) -> dict[str, Measurement]:
+    def measurement(case: Comparison) -> Measurement:
+        return lambda rounds: [run_comparison(case, rounds)]
 
-    return {case.id: measurement(case) for case in cases}
+    return {case.id: measurement(case) for case in comparisons}
 
 
-def _given(turns: int | None) -> dict[str, int]:
-    return {} if turns is None else {"turns": turns}
+def _given(rounds: int | None) -> dict[str, int]:
+    return {} if rounds is None else {"rounds": rounds}
 
 
 def _one_thread(groups: set[str]) -> None:
