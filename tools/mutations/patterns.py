@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,20 +50,43 @@ class Fault:
 
 def curated(package: Path, fault: Fault) -> tuple[Mutant, list[str]]:
     """Return the fault as a mutant of a package, and what of it found no place."""
-    trees = {name: ast.parse((package / name).read_text()) for name in modules(package)}
+    sources = {name: (package / name).read_text() for name in modules(package)}
+    trees: dict[str, ast.Module] = {}
     scopes: list[tuple[str, str]] = []
     missing = []
     for change in fault.changes:
-        found = {name: _changed(name, tree, change) for name, tree in trees.items()}
-        for where in change.where:
-            if not any(hits for name, hits in found.items() if _package(name) == where):
-                missing.append(f"{where}: {change.scope}: {change.rules[0][0]}")
-        scopes += [(name, scope) for name, hits in found.items() for scope in hits]
+        placed = set()
+        for name, source in sources.items():
+            known = any(re.fullmatch(change.scope, scope) for scope in _scopes(source))
+            if _package(name) not in change.where or not known:
+                continue
+            tree = trees[name] if name in trees else trees.setdefault(name, ast.parse(source))
+            hits = _changed(name, tree, change)
+            scopes += [(name, scope) for scope in hits]
+            placed |= {_package(name)} if hits else set()
+        lacking = [where for where in change.where if where not in placed]
+        missing += [f"{where}: {change.scope}: {change.rules[0][0]}" for where in lacking]
     texts = {
         name: ast.unparse(ast.fix_missing_locations(trees[name])) + "\n"
         for name in dict.fromkeys(name for name, _ in scopes)
     }
     return Mutant(fault.name, "curated", tuple(dict.fromkeys(scopes)), texts), missing
+
+
+@functools.cache
+def _scopes(source: str) -> frozenset[str]:
+    """Return the qualified names of all classes and functions."""
+    found = set()
+
+    def visit(node: ast.AST, outer: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
+            scope = scope_name(outer, child) if named else outer
+            found.add(scope)
+            visit(child, scope)
+
+    visit(ast.parse(source), "")
+    return frozenset(found)
 
 
 def _package(file: str) -> str:
@@ -72,8 +96,6 @@ def _package(file: str) -> str:
 
 def _changed(file: str, tree: ast.Module, change: Change) -> list[str]:
     """Apply a change to one file; return the scopes in which it found a place."""
-    if not any(_package(file) == where for where in change.where):
-        return []
     hits = []
     for rule in change.rules:
         if rule[0] in ("layer", "default"):

@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ ENVIRONMENT = {
 #: Tests that start processes, train for minutes, or are of the book and not of the library.
 _LEFT_OUT = re.compile(
     r"(^|/)(site|book|cli|data|tools)/|test_(applications_\w+|bench|book|claims|cli|data|dates"
-    r"|distributed|export|figures|glossary|import_rules|outlook|photographs|processor|questions"
-    r"|resources|results|resume|stored|variants_measured|walls)\.py$"
+    r"|distributed|export|figures|glossary|import_rules|inference|outlook|photographs|processor"
+    r"|questions|resources|results|resume|stored|variants_measured|walls)\.py$"
 )
 _PARTS = ("companion", "tests", "tools", "experiments", "book", "conftest.py", "pyproject.toml",
           "README.md", "CHANGELOG.md", "_config.yml", "_toc.yml")  # fmt: skip
@@ -220,7 +221,7 @@ class Runner:
                 found = self._reaching(f"{file}:")
             ids |= found
         total, within = 0.0, list[str]()
-        for name in sorted(ids, key=lambda n: (self.tests[n]["seconds"], n)):
+        for name in _varied(sorted(ids, key=lambda n: (self.tests[n]["seconds"], n))):
             total += self.tests[name]["seconds"]
             if total <= self.seconds or not within:
                 within.append(name)
@@ -259,6 +260,17 @@ class Runner:
             outcome = f"error {code}"
         seconds = round(time.monotonic() - start, 1)
         return {**result, "outcome": outcome, "by": by, "how": how, "seconds": seconds}
+
+
+def _varied(ids: list[str]) -> list[str]:
+    """Return the tests with one case of each function first, then the second of each, and so on."""
+    seen: Counter[str] = Counter()
+    rounds = {}
+    for name in ids:
+        function = name.split("[")[0]
+        rounds[name] = seen[function]
+        seen[function] += 1
+    return sorted(ids, key=lambda name: rounds[name])
 
 
 def _is_function(root: Path, file: str, scope: str) -> bool:
