@@ -104,7 +104,8 @@ def run(root: Path, mutants: list[Mutant], arguments: argparse.Namespace) -> dic
         work.baseline(say)
         for i, mutant in enumerate(mutants, 1):
             held = results.get(mutant.name)
-            if held and not (arguments.again and held["outcome"] == "survived"):
+            done = held and held["outcome"] in ("caught", "equivalent", "survived")
+            if done and not (arguments.again and held["outcome"] == "survived"):
                 continue
             why = reason(mutant, known)
             result: dict[str, Any] = {"kind": mutant.kind, "outcome": "equivalent", "by": why}
