@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any, NoReturn
 
-from companion.cli.registry import DATA, FRAMEWORKS
+from companion.cli.settings import DATA, FRAMEWORKS
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
 
@@ -46,6 +46,9 @@ def add_design(parser: Any) -> None:
         "--residual",
         action=argparse.BooleanOptionalAction,
         help="with shortcuts (default) or without: the control",
+    )
+    parser.add_argument(
+        "--block", metavar="MODULE:CLASS", help="a block of your own in the place of its blocks"
     )
     parser.add_argument("--data", choices=DATA, help="5,000 images of 28 x 28, or 1,797 of 8 x 8")
 

@@ -12,9 +12,8 @@ from typing import Any
 from companion.allocator import keep_freed_memory
 from companion.cli import parser
 from companion.cli.parser import Commands
-from companion.cli.registry import NETWORKS, dataset, framework
 from companion.cli.runs import RESUME, Run, free
-from companion.cli.settings import DEFAULTS, Settings, settings
+from companion.cli.settings import DEFAULTS, NETWORKS, Settings, dataset, framework, settings
 from companion.recipe import Checkpoint, check_training
 
 ABOUT = """
