@@ -43,10 +43,10 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name in DEFAULTS}
     if options.of in NETWORKS:
-        facts, lines = {}, list[str]()
+        lines: list[str] = []
         name, data = given.pop("framework", DEFAULTS["framework"]), given.pop("data", None)
         design = Design(options.of, **given)
-        facts["network"] = asdict(design)
+        facts: dict[str, Any] = {"network": asdict(design)}
         image, classes = NETWORKS[options.of].image or (), NETWORKS[options.of].classes
     elif not Path(options.of).exists():
         names = ", ".join(NETWORKS)

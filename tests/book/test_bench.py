@@ -16,9 +16,9 @@ import torch
 from companion.allocator import keep_freed_memory
 from companion.book import bench
 from companion.book.bench import comparisons, roofline
+from companion.book.bench import torch as in_torch
 from companion.book.bench.command import line
 from companion.book.bench.timing import Subprocess, compared
-from companion.book.bench import torch as in_torch
 
 torch.set_num_threads(1)
 

@@ -249,7 +249,7 @@ class Mine(BasicBlock):
 class Plain(torch.nn.Module):
     \"\"\"A block that knows nothing of the companion.\"\"\"
 
-    def __init__(self, in_channels, out_channels, stride=1, shortcut="B", residual=True, merge=None):
+    def __init__(self, in_channels, out_channels, stride=1, shortcut="B", residual=True, **_):
         super().__init__()
         self.conv = torch.nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.norm = torch.nn.BatchNorm2d(out_channels)
