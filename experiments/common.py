@@ -1,8 +1,7 @@
-"""What every stored run shares: one thread, CPU time, and results with the machine's facts."""
+"""What every stored run shares: CPU time, and results with the machine's facts."""
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -11,15 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from companion import _files
+
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
-
-
-def quiet_single_thread() -> None:
-    """Pin every library to one thread; call it before a framework is imported."""
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = "1"
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 @contextmanager
@@ -49,7 +42,5 @@ def store(name: str, script: str, runs: list[dict[str, Any]], **more: Any) -> No
         "versions": {package: version(package) for package in packages},
         **more,
     }
-    from companion import _files  # late: NumPy comes with it, and threads have to be set first
-
     RESULTS.mkdir(parents=True, exist_ok=True)
     _files.write_json(RESULTS / f"{name}.json", {"facts": facts, "runs": runs})

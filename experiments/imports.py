@@ -3,7 +3,7 @@
 Only the import statements of a notebook are run, in their order. The median of three runs; about 3
 minutes on one core.
 
-    python experiments/imports.py
+    python -m experiments.imports
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
-import common
-
 from companion.book.bench.timing import machine
+from experiments import common
 
 BOOK = common.RESULTS.parent
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
@@ -51,8 +50,7 @@ if __name__ == "__main__":
     rows: list[dict] = []
     for path in sorted(BOOK.glob("*.ipynb")):
         lines = statements(path)
-        code = "\n".join(["import sys; sys.path.append('../experiments')", *lines])
-        names = " ".join(lines)
+        code, names = "\n".join(lines), " ".join(lines)
         common.noted(
             rows,
             page=path.stem,

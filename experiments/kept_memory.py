@@ -5,28 +5,25 @@ drawn anew for each step; three seeds. `grown` is the most memory that the proce
 it held before the first step; `left` what of it remains once nothing is in use any more. Linux
 with glibc; about 5 minutes on one core.
 
-    python experiments/kept_memory.py
+    python -m experiments.kept_memory
 """
 
 from __future__ import annotations
 
-import common
+import json
+import resource
+import subprocess
+import sys
+from statistics import median
 
-common.quiet_single_thread()
+import numpy as np
+import torch
 
-import json  # noqa: E402 - the number of threads has to be set first
-import resource  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-from statistics import median  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from companion.allocator import keep_freed_memory  # noqa: E402
-from companion.book.bench.timing import cpu_seconds, machine  # noqa: E402
-from companion.book.bench.torch import images, step  # noqa: E402
-from companion.torch.networks import cifar_resnet, resnet18  # noqa: E402
+from companion.allocator import keep_freed_memory
+from companion.book.bench.timing import cpu_seconds, machine
+from companion.book.bench.torch import images, step
+from companion.torch.networks import cifar_resnet, resnet18
+from experiments import common
 
 SEEDS = (0, 1, 2)
 #: name: how to build it, the largest batch, the largest side of an image, steps.
@@ -65,7 +62,7 @@ def trained(name: str, shapes: str, kept: bool, seed: int) -> dict[str, float]:
 
 def elsewhere(*arguments: object) -> dict[str, float]:
     """Return what `trained` does, of a process of its own."""
-    command = [sys.executable, __file__, json.dumps(arguments)]
+    command = [sys.executable, "-m", "experiments.kept_memory", json.dumps(arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)
 

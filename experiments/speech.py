@@ -3,26 +3,23 @@
 Residual convolutions over time against plain ones, three seeds; the learning rate of every arm,
 depth and budget is the best of three on held-out training utterances. About 15 minutes on one core.
 
-    python experiments/speech.py
+    python -m experiments.speech
 """
 
 from __future__ import annotations
 
-import common
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
+from torch import nn
 
-from dataclasses import replace  # noqa: E402 - the number of threads has to be set first
-from itertools import product  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-
-import companion.tensorflow as cf  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import Sequences, japanese_vowels  # noqa: E402
+import companion.tensorflow as cf
+import companion.torch as cp
+from companion.data import Sequences, japanese_vowels
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DEPTHS = (7, 13, 25, 49)
