@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from companion import _files
+from companion.book import results
+from companion.measures import cpu_seconds
 
-RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
+__all__ = ["RESULTS", "cpu_seconds", "noted", "store"]
 
-
-@contextmanager
-def cpu_seconds() -> Iterator[list[float]]:
-    """Yield a list that holds the process's CPU seconds once the block ends."""
-    spent: list[float] = []
-    start = time.process_time()
-    yield spent
-    spent.append(time.process_time() - start)
+RESULTS = results.FOLDER
 
 
 def noted(runs: list[dict[str, Any]], **row: Any) -> None:
@@ -31,16 +19,5 @@ def noted(runs: list[dict[str, Any]], **row: Any) -> None:
 
 
 def store(name: str, script: str, runs: list[dict[str, Any]], **more: Any) -> None:
-    """Write the runs to book/results/name.json, whole or not at all; ``more`` are further facts."""
-    packages = ("numpy", "torch", "keras", "mlxtend")
-    facts = {
-        "script": script,
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "threads": 1,
-        "versions": {package: version(package) for package in packages},
-        **more,
-    }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    _files.write_json(RESULTS / f"{name}.json", {"facts": facts, "runs": runs})
+    """Write the runs to book/results/name.json, atomically; ``more`` are further facts."""
+    results.store(RESULTS / f"{name}.json", script, runs, **more)

@@ -16,10 +16,9 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from companion.book.bench.timing import machine
+from companion.book.results import BOOK
 from experiments import common
 
-BOOK = common.RESULTS.parent
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -58,4 +57,4 @@ if __name__ == "__main__":
             tensorflow=any(n in names for n in ("tensorflow", "keras")),
             seconds=round(median(seconds(code) for _ in range(3)), 2),
         )
-    common.store("imports", "experiments/imports.py", rows, **machine())
+    common.store("imports", "experiments/imports.py", rows)

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from companion.allocator import keep_freed_memory
-from companion.book.bench.timing import cpu_seconds, machine
 from companion.book.bench.torch import images, step
 from companion.torch.networks import cifar_resnet, resnet18
 from experiments import common
@@ -55,7 +54,10 @@ def trained(name: str, shapes: str, kept: bool, seed: int) -> dict[str, float]:
         batch, side = largest, widest
         if i and shapes == "drawn":  # the first is the largest in either case
             batch, side = rng.integers(2, largest + 1), rng.integers(widest // 2, widest + 1)
-        seconds.append(cpu_seconds(step(model, parameters, images(int(batch), int(side)))))
+        call = step(model, parameters, images(int(batch), int(side)))
+        with common.cpu_seconds() as spent:
+            call()
+        seconds += spent
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"grown": most - before, "left": resident() - before, "seconds": median(seconds[1:])}
 
@@ -78,4 +80,4 @@ if __name__ == "__main__":
                 for kept in (False, True):
                     found = elsewhere(name, shapes, kept, seed)
                     common.noted(rows, network=name, shapes=shapes, seed=seed, kept=kept, **found)
-    common.store("kept_memory", "experiments/kept_memory.py", rows, **machine())
+    common.store("kept_memory", "experiments/kept_memory.py", rows)

@@ -17,7 +17,6 @@ import sys
 
 import numpy as np
 
-from companion.book.bench.timing import machine
 from experiments import common
 
 #: What oneDNN is told to use at most; without a word it uses the best that the processor has.
@@ -103,4 +102,4 @@ if __name__ == "__main__":
                     outcome=became,
                     gradients=told,
                 )
-    common.store("strided", "experiments/strided.py", rows, **machine())
+    common.store("strided", "experiments/strided.py", rows)
