@@ -8,9 +8,9 @@ from companion import _checks
 
 
 def dice(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return for each class twice the overlap over the sum of both sizes, 1 where both are alike.
+    """Return the Dice coefficient 2 |A and B| / (|A| + |B|) of each class, at best 1.
 
-    Dice 1945, Ecology 26 (3). A class that neither has scores 1.
+    Dice 1945, Ecology 26 (3). A class that occurs in neither has 1.
 
     Parameters
     ----------

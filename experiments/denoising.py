@@ -20,7 +20,7 @@ from skimage.restoration import denoise_nl_means
 
 import companion.tensorflow as cf
 import companion.torch as cp
-from companion.data import Photographs, add_gaussian_noise, patches, photographs
+from companion.data import Photographs, add_gaussian_noise, photographs, random_patches
 from companion.metrics import psnr
 from experiments import common
 
@@ -65,7 +65,7 @@ def started_in_keras(arm: str, norm: bool, seed: int) -> Any:
 
 
 def task(photos: Photographs, sigma: float, seed: int) -> SimpleNamespace:
-    clean = patches(photos.x_train, **PATCHES, seed=seed)
+    clean = random_patches(photos.x_train, **PATCHES, seed=seed)
     return SimpleNamespace(x_train=add_gaussian_noise(clean, sigma, seed), y_train=clean)
 
 

@@ -19,7 +19,7 @@ import torch
 
 import companion.tensorflow as cf
 import companion.torch as cp
-from companion.data import Slices, brain
+from companion.data import SegmentationDataset, brain
 from companion.metrics import dice
 from experiments import common
 
@@ -32,7 +32,7 @@ MODULES = {"torch": cp, "tensorflow": cf}
 
 
 def trained(
-    data: Slices,
+    data: SegmentationDataset,
     framework: str,
     blocks: int,
     residual: bool,
@@ -68,7 +68,7 @@ def trained(
 Network = tuple[int, bool, bool]  # blocks, residual, long skips
 
 
-def best_rate(held: Slices, steps: int, network: Network, runs: list[dict]) -> float:
+def best_rate(held: SegmentationDataset, steps: int, network: Network, runs: list[dict]) -> float:
     """The rate with the highest mean Dice on the validation slices, after as many steps."""
     epochs = round(EPOCHS * steps / len(held.x_train))
     scores = dict.fromkeys(RATES, 0.0)

@@ -23,8 +23,7 @@ import companion.torch as cp
 from companion import _files as files
 from companion import weights
 from companion.__main__ import COMMANDS, main
-from companion.book import claims
-from companion.book.cli import rerun
+from companion.book import claims, results
 from companion.cli import runs, train
 from companion.cli import settings as choices
 from companion.cli.settings import NETWORKS, Design
@@ -633,7 +632,7 @@ def test_a_claim_of_the_book_measured_again(call):
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A checkout whose one notebook measures claim C3 as the test says."""
-    monkeypatch.setattr(rerun, "BOOK", tmp_path)
+    monkeypatch.setattr(results, "BOOK", tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(claims.__file__).parents[3]))
 
     def write(source, tags=("claim-C3",)):
@@ -671,7 +670,7 @@ def test_a_verdict_that_has_changed_is_exit_code_1(book, call):
 def test_what_goes_wrong_with_a_claim_is_one_line(book, call):
     for source, tags, named in (
         ("1 / 0", ("claim-C3",), "failed before claim-C3: division by zero"),
-        ("None", ("claim-C3",), "settled nothing"),
+        ("None", ("claim-C3",), "recorded nothing"),
         ("None", (), "must have one cell tagged claim-C3, has 0"),
     ):
         book(source, tags)
@@ -680,7 +679,7 @@ def test_what_goes_wrong_with_a_claim_is_one_line(book, call):
 
 
 def test_outside_a_checkout(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(rerun, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(results, "BOOK", tmp_path / "book")
     assert "needs a checkout of the book" in refused("ledger", "--run", "C3")
 
 
