@@ -209,6 +209,15 @@ def check_training(
     return x, y
 
 
+def check_batch_size(recipe: Recipe, parts: int, of: str = "processes") -> None:
+    """Raise unless the batch can be divided into so many equal parts."""
+    if recipe.batch_size % parts:
+        raise ValueError(
+            f"batch_size must be a multiple of the {parts} {of} that share each batch, "
+            f"got {recipe.batch_size}"
+        )
+
+
 def check_examples(part: str, x: Any, name: str = "x", dtype: str = "float32") -> np.ndarray:
     """Return a finite, non-empty batch (N, C), (N, T), (N, T, C) or (N, H, W, C) as an array.
 

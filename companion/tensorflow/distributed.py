@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from companion.recipe import Recipe
+from companion.recipe import Recipe, check_batch_size
 
 
 def replicas(model: keras.Model) -> int:
@@ -39,11 +39,7 @@ def check(model: keras.Model, recipe: Recipe) -> None:
             "MultiWorkerMirroredStrategy, on which Keras 3 does not train from arrays"
         )
     count = replicas(model)
-    if recipe.batch_size % count:
-        raise ValueError(
-            f"batch_size must be a multiple of the {count} replicas that share each batch, "
-            f"got {recipe.batch_size}"
-        )
+    check_batch_size(recipe, count, "replicas")
     created = strategy.extended.variable_created_in_scope
     if count > 1 and not all(created(v.value) for v in model.variables):
         raise ValueError("model must be built under strategy.scope(), got one from outside")

@@ -144,8 +144,8 @@ class WholeBatchNorm(_BatchNorm):
         variance = _all_reduce(centered.square().sum(axes)) / count
         running_mean, running_var = self.running_mean, self.running_var
         if self.track_running_stats and running_mean is not None and running_var is not None:
-            self.num_batches_tracked += 1
-            rate = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+            batches = self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+            rate = 1 / int(batches) if self.momentum is None else self.momentum
             running_mean.lerp_(mean.detach(), rate)
             running_var.lerp_((variance * count / (count - 1)).detach(), rate)
         y = centered * torch.rsqrt(variance + self.eps).view(each)

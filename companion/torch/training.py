@@ -19,6 +19,7 @@ from companion.recipe import (
     History,
     Recipe,
     batches,
+    check_batch_size,
     check_classes,
     check_examples,
     check_labels,
@@ -158,11 +159,7 @@ def _checked(
                 "resume": resume and (resume.history, checksum(*resume.arrays.values())),
             }
         )
-    if recipe.batch_size % world.size:
-        raise ValueError(
-            f"batch_size must be a multiple of the {world.size} processes that share each batch, "
-            f"got {recipe.batch_size}"
-        )
+    check_batch_size(recipe, world.size)
     if recipe.loss == "cross_entropy":
         logits = predict(model, x[:1])
         check_classes(logits.shape[-1], data.num_classes)
