@@ -416,13 +416,13 @@ def test_two_runs_that_begin_at_one_moment(tmp_path, monkeypatch):
 
     def late(path, content):  # the other one comes between the look and the write
         monkeypatch.setattr(files, "create", create)
-        runs.Run.create(tmp_path / "run", chosen["b"])
-        create(path, content)
+        with runs.Run.create(tmp_path / "run", chosen["b"]):
+            create(path, content)
 
     monkeypatch.setattr(files, "create", late)
-    monkeypatch.setattr(runs, "free", lambda folder: None)
-    with pytest.raises(FileExistsError):
-        runs.Run.create(tmp_path / "run", chosen["a"])
+    monkeypatch.setattr(runs, "require_empty", lambda folder: None)
+    with pytest.raises(FileExistsError), runs.Run.create(tmp_path / "run", chosen["a"]):
+        pass
     assert runs.Run.open(tmp_path / "run").settings == chosen["b"]
 
 
@@ -447,9 +447,9 @@ def test_errors_of_no_known_kind_are_one_line_only_where_tensorflow_s(tmp_path, 
 
     error = tf.errors.ResourceExhaustedError(None, None, "no memory\nat all")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(error))
+        patch.setattr(train, "_prepare", lambda *rest: (_ for _ in ()).throw(error))
         assert "no memory at all" in refused("train", "--out", tmp_path / "new")
-        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
+        patch.setattr(train, "_prepare", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
         with pytest.raises(LookupError):
             main(["train", "--out", str(tmp_path / "new")])
 
@@ -597,7 +597,7 @@ def test_an_interruption_by_hand_says_how_to_go_on(tmp_path, call, monkeypatch):
     def stop(run, state):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs.Run, "keep", stop)
+    monkeypatch.setattr(runs.Run, "save_checkpoint", stop)
     code, out, err = call("train", "--out", tmp_path / "run", *SMALL)
     assert code == 130 and "train --resume" in out and err == "companion: interrupted\n"
 
