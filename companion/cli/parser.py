@@ -50,7 +50,8 @@ def add_design(parser: Any) -> None:
     parser.add_argument(
         "--block", metavar="MODULE:CLASS", help="a block of your own in the place of its blocks"
     )
-    parser.add_argument("--data", choices=DATA, help="5,000 images of 28 x 28, or 1,797 of 8 x 8")
+    sizes = "mnist (5,000 of 28 x 28) or digits8 (1,797 of 8 x 8)"
+    parser.add_argument("--data", metavar="NAME", choices=DATA, help=sizes)
 
 
 def add_json(parser: Any) -> None:

@@ -54,7 +54,7 @@ def epochs(framework: str) -> Program:
     rng = np.random.default_rng(0)
     x = rng.random((256, 32, 32, 3), np.float32)
     data = SimpleNamespace(x_train=x, y_train=rng.integers(0, 10, 256), num_classes=10)
-    recipe = {"epochs": 1000, "batch_size": 32, "learning_rate": 0.01}  # more than are asked for
+    recipe = {"epochs": 1000, "batch_size": 32, "learning_rate": 0.01, "progress": False}
     run = module.train(module.cifar_resnet(20, seed=0), data, **recipe)
     return lambda: next(run)
 
