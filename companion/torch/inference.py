@@ -66,7 +66,7 @@ class InPlaceAdd(Add):
     """
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return branch.add_(shortcut)
 
 
