@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from pathlib import Path
+import os
 
 import pytest
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-
 
 @pytest.fixture
-def experiment(monkeypatch):
-    """Import a script of the stored runs by its name; afterwards no name of theirs is taken."""
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    yield importlib.import_module
-    for path in EXPERIMENTS.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+def experiment():
+    """Import a module of the stored runs by its name; the environment stays as it was."""
+    before = dict(os.environ)  # experiments/__init__.py sets the number of threads
+    yield lambda name: importlib.import_module(f"experiments.{name}")
+    os.environ.clear()
+    os.environ.update(before)

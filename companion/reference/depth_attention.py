@@ -40,7 +40,7 @@ class Append(Merge):
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
         branch = branch[:, :, None]
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, 2)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape, except_axis=2)
         return np.concatenate([shortcut, branch], 2)
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]

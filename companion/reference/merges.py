@@ -31,7 +31,7 @@ class Add(Merge):
     """
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
@@ -42,7 +42,7 @@ class Subtract(Merge):
     """shortcut - branch (DnCNN, arXiv 1608.03981, section III)."""
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
@@ -59,7 +59,7 @@ class ScaledAdd(Merge):
         self.params["scale"] = np.full(1, _checks.finite_number("initial", initial))
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         self.branch = branch
         return shortcut + self.params["scale"] * branch
 
@@ -79,7 +79,7 @@ class LayerScale(Merge):
         self.params["scale"] = np.full(channels, _checks.finite_number("initial", initial))
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[_axis(branch)], len(self.params["scale"]))
         self.branch = np.moveaxis(branch, _axis(branch), -1)
         return shortcut + self._scaled(branch)
@@ -105,7 +105,7 @@ class Highway(Merge):
         self.params["bias"] = np.full(channels, _checks.finite_number("bias", bias))
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[_axis(branch)], len(self.params["bias"]))
         self.axis = _axis(branch)
         x, f = (np.moveaxis(a, self.axis, -1) for a in (shortcut, branch))
@@ -135,7 +135,7 @@ class StochasticDepth(Merge):
         self.rng = rng or np.random.default_rng()
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         each = (len(branch),) + (1,) * (branch.ndim - 1)
         drawn = (self.rng.random(each) < self.survival).astype(branch.dtype)
         self.kept = drawn if training else np.full(each, self.survival, branch.dtype)
@@ -150,7 +150,9 @@ class Concatenate(Merge):
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
         self.axis = _axis(shortcut)
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, self.axis)
+        _checks.equal_shapes(
+            "shortcut and branch", shortcut.shape, branch.shape, except_axis=self.axis
+        )
         self.channels = shortcut.shape[self.axis]
         return np.concatenate([shortcut, branch], self.axis)
 

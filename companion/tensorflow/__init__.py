@@ -97,6 +97,7 @@ from companion.tensorflow.training import (
     evaluate,
     fit,
     predict,
+    train,
     use_threads,
 )
 from companion.tensorflow.transformer import (
@@ -188,6 +189,7 @@ __all__ = [
     "sinkhorn",
     "speech_resnet",
     "sublayer",
+    "train",
     "transformer",
     "use_threads",
     "wide_resnet",

@@ -25,7 +25,7 @@ class Add(keras.layers.Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
 
@@ -56,7 +56,7 @@ class ScaledAdd(keras.layers.Layer):
         self.built = True
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + self.scale * branch
 
     def get_config(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class LayerScale(keras.layers.Layer):
         self.built = True
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[-1], self.channels)
         return shortcut + self.scale * branch
 
@@ -130,7 +130,7 @@ class Highway(keras.layers.Layer):
         self.built = True
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[-1], self.channels)
         gate = ops.sigmoid(ops.matmul(shortcut, self.weight) + self.bias)
         return (1 - gate) * shortcut + gate * branch
@@ -163,7 +163,7 @@ class StochasticDepth(keras.layers.Layer):
         self.built = True
 
     def call(self, shortcut: Tensor, branch: Tensor, training: bool | None = None) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         if not training:
             return shortcut + self.survival * branch
         each = (ops.shape(branch)[0],) + (1,) * (len(branch.shape) - 1)
@@ -186,7 +186,7 @@ class Concatenate(keras.layers.Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, -1)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape, except_axis=-1)
         return ops.concatenate([shortcut, branch], axis=-1)
 
 
@@ -202,5 +202,5 @@ class Subtract(keras.layers.Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch

@@ -96,6 +96,7 @@ from companion.torch.training import (
     evaluate,
     fit,
     predict,
+    train,
     use_threads,
 )
 from companion.torch.transformer import (
@@ -187,6 +188,7 @@ __all__ = [
     "sinkhorn",
     "speech_resnet",
     "sublayer",
+    "train",
     "transformer",
     "use_threads",
     "wide_resnet",

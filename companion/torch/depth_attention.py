@@ -35,7 +35,7 @@ class Append(nn.Module):
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         branch = branch.unsqueeze(2)
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, 2)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape, except_axis=2)
         return torch.cat([shortcut, branch], dim=2)
 
 

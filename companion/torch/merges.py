@@ -21,7 +21,7 @@ class Add(nn.Module):
     """
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
 
@@ -48,7 +48,7 @@ class ScaledAdd(nn.Module):
         self.scale = nn.Parameter(torch.full((1,), initial))
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + self.scale * branch
 
 
@@ -74,7 +74,7 @@ class LayerScale(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), initial))
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + _per_channel(self.scale, branch) * branch
 
 
@@ -105,7 +105,7 @@ class Highway(nn.Module):
         self.bias = nn.Parameter(torch.full((channels,), bias))
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels("branch", branch.shape[_axis(branch)], self.channels)
         moved = shortcut.movedim(_axis(shortcut), -1)
         gate = torch.sigmoid(moved @ self.weight + self.bias).movedim(-1, _axis(shortcut))
@@ -133,7 +133,7 @@ class StochasticDepth(nn.Module):
         self.survival = _checks.probability("survival", survival)
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         if not self.training:
             return shortcut + self.survival * branch
         each = (len(branch),) + (1,) * (branch.ndim - 1)
@@ -153,7 +153,7 @@ class Concatenate(nn.Module):
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         axis = _axis(shortcut)
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, axis)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape, except_axis=axis)
         return torch.cat([shortcut, branch], dim=axis)
 
 
@@ -168,7 +168,7 @@ class Subtract(nn.Module):
     """
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch
 
 

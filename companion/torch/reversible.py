@@ -52,7 +52,7 @@ class AdditiveCoupling(nn.Module):
 
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         first, second = shortcut.chunk(2, dim=1)
-        _checks.same_shape(first.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", first.shape, branch.shape)
         return torch.cat([second, first + branch], dim=1)
 
 
