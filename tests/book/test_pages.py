@@ -78,9 +78,9 @@ def test_there_are_five_figures_to_turn():
         call
         for path in NOTEBOOKS
         for cell in cells(path, "code")
-        for call in re.findall(r"figures\.(slide|choose)\(", "".join(cell["source"]))
+        for call in re.findall(r"figures\.(slider|selector)\(", "".join(cell["source"]))
     ]
-    assert len(turned) >= 5 and set(turned) == {"slide", "choose"}
+    assert len(turned) >= 5 and set(turned) == {"slider", "selector"}
 
 
 @pytest.mark.parametrize("command", ["", "train", "ledger"])
