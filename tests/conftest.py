@@ -1,4 +1,4 @@
-"""Every test starts alike and leaves the process as it found it: the order is drawn for each run."""
+"""Every test starts alike and leaves the process as it found it, since their order is random."""
 
 from __future__ import annotations
 

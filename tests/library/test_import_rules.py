@@ -102,7 +102,7 @@ def test_reference_needs_numpy_alone():
 
 
 def test_importing_the_package_is_light():
-    # Modules are counted, not seconds: a busy machine imports as many. NumPy alone has over a hundred.
+    # Modules are counted, not seconds: a busy machine imports as many. NumPy has over a hundred.
     code = (
         "import importlib, types, sys; before = set(sys.modules); import companion; "
         "new = set(sys.modules) - before; "
