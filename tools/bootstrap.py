@@ -53,12 +53,7 @@ def complete():
 
 
 def create():
-    """Make .venv with the Python that runs this."""
-    if not (3, 11) <= sys.version_info[:2] < (3, 14):
-        fail(
-            "Python 3.11 to 3.13 is needed, this is %d.%d; try: make PYTHON=python3.11"
-            % sys.version_info[:2]
-        )
+    """Make .venv, if there is room for what comes into it."""
     free = shutil.disk_usage(".").free / 1e9
     if free < NEEDED:
         fail("%d GB of disk are needed for the environment, %.1f are free" % (NEEDED, free))
@@ -67,6 +62,11 @@ def create():
 
 def main():
     """Make .venv what requirements.txt says."""
+    if not (3, 11) <= sys.version_info[:2] < (3, 14):
+        fail(
+            "Python 3.11 to 3.13 is needed, this is %d.%d; try: make PYTHON=python3.11"
+            % sys.version_info[:2]
+        )
     if os.path.exists(PYTHON):
         complete()
     else:
