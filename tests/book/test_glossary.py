@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
+import glossary_links as links
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
@@ -15,9 +15,6 @@ from sphinx.testing.util import SphinxTestApp
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
-sys.path.insert(0, str(BOOK / "_ext"))
-
-import glossary_links as links  # noqa: E402
 
 
 def glossary() -> list[tuple[list[str], str]]:
