@@ -21,7 +21,8 @@ CORE = (
     "tests/library/test_reference.py",
     "tests/library/test_blocks.py",
     "tests/library/test_merges.py",
-    "tests/oracles",
+    "tests/oracles/test_blocks.py",
+    "tests/oracles/test_merges.py",
 )
 #: Processes that train, networks that are exported: minutes each, for make test.
 SLOW = (
