@@ -221,7 +221,7 @@ def check_batch_size(recipe: Recipe, parts: int, of: str = "processes") -> None:
 def check_examples(part: str, x: Any, name: str = "x", dtype: str = "float32") -> np.ndarray:
     """Return a finite, non-empty batch (N, C), (N, T), (N, T, C) or (N, H, W, C) as an array.
 
-    Floats have the dtype, integers are int64. The caller's array is returned where it is so already.
+    Floats have the dtype, integers are int64. Where it is so already, it is the caller's own array.
     """
     x = np.asarray(x)
     if not 2 <= x.ndim <= 4:

@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             run, checkpoint, parts = _prepare(options, world.size, held)
         finally:  # the others wait for their work; without settings there is none
-            world.broadcast_object((run.settings if run and parts else None, checkpoint))
+            world.broadcast_object(run.settings if run and parts else None)
         return _train(run, checkpoint, *parts) if parts else 0
 
 
@@ -109,7 +109,7 @@ def _processes() -> contextlib.AbstractContextManager[Any]:
 def _prepare(
     options: argparse.Namespace, processes: int, held: contextlib.ExitStack
 ) -> tuple[Run, Checkpoint | None, tuple[Any, Any, Any] | None]:
-    """Return the run, locked; where it stands; what :func:`_load` returns, None if it is finished."""
+    """Return the run, locked, its checkpoint, and the parts of :func:`_load`, None if finished."""
     given = {name: value for name, value in vars(options).items() if name in DEFAULTS}
     if hasattr(options, "out"):
         require_empty(options.out)
@@ -167,11 +167,9 @@ def _train(run: Run, checkpoint: Checkpoint | None, module: Any, model: Any, dat
 
 def _train_along(world: Any) -> int:
     """Train as rank 0 does, without a folder; it says what goes wrong here too."""
-    chosen, checkpoint = world.broadcast_object(None)
+    chosen = world.broadcast_object(None)
     if chosen is not None:
         module, model, data = _load(chosen, world.size)
-        try:
-            module.fit(model, data, progress=False, resume=checkpoint, **chosen.recipe.as_dict())
-        except (ValueError, FloatingPointError):
-            return 2
+        with contextlib.suppress(ValueError, FloatingPointError):
+            module.fit(model, data, progress=False, **chosen.recipe.as_dict())
     return 0

@@ -5,10 +5,11 @@
         model = companion.tensorflow.resnet50()
     companion.tensorflow.fit(model, data, batch_size=256)
 
-Equal to one replica but for rounding: the loss, a mean over all labels of the whole batch; batch
-norms, whose statistics Keras takes from sums of squares on several replicas, which loses digits where
-a channel's mean is far larger than its deviation; so the weights after every step. Not equal: a layer
-that draws numbers, as stochastic depth does, draws the same ones on each replica.
+Equal to one replica but for rounding: losses, which are means over the labels of the whole batch,
+and the weights after every step, since batch norms see the whole batch. On several replicas Keras
+takes the statistics from sums of squares, which lose digits where a channel's mean is far larger
+than its deviation. Not equal: a layer that draws numbers, as stochastic depth does, draws the same
+ones on each replica.
 """
 
 from __future__ import annotations

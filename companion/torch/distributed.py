@@ -2,20 +2,22 @@
 
     torchrun --nproc_per_node=2 -m companion train --out runs/a
 
-In a program of your own, call :func:`companion.torch.fit` in ``with process_group():``. Each process
-takes its shard of every batch; ``DistributedDataParallel`` averages the gradients.
+In a program of your own, call :func:`companion.torch.fit` in ``with process_group():``. Each
+process takes its shard of every batch; ``DistributedDataParallel`` averages the gradients.
 
-Equal to one process, in float64 to the last digits: losses, accuracies and weights after every step,
-since losses are means over the labels of the whole batch and batch norms see the whole batch. Not
-equal: what layers draw at random, such as stochastic depth. Each process draws for its own shard,
-seeded with the recipe's seed, the epoch and its rank: such runs repeat and resume to the last bit,
-with as many processes. A norm whose ``forward`` does not go through PyTorch's sees its shard alone.
+Equal to one process, in float64 to the last digits: losses, accuracies and the weights after every
+step, since losses are means over the labels of the whole batch and batch norms see the whole batch.
+Not equal: what layers draw at random, such as stochastic depth. Each process draws for its own
+shard, seeded with the recipe's seed, the epoch and its rank: such runs repeat and resume to the
+last bit, with as many processes. A norm whose ``forward`` does not go through PyTorch's sees its
+shard alone. A network uses the same parameters in every step.
 """
 
 from __future__ import annotations
 
 import copy
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,7 +96,9 @@ def process_group() -> Iterator[World]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
-        yield current_world()
+        with warnings.catch_warnings():  # a copy more of a small convolution's gradient
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view")
+            yield current_world()
     finally:
         dist.destroy_process_group()
 
@@ -106,8 +110,8 @@ def checksum(*arrays: np.ndarray) -> list[Any]:
 
 def data_parallel(model: nn.Module) -> nn.Module:
     """Return a network that trains the model's own parameters and buffers, as rank 0 has them."""
-    # A parameter may be without gradient, as one that a network does not use.
-    return DistributedDataParallel(convert_batch_norm(model), find_unused_parameters=True)
+    # A static graph: the same parameters get a gradient in every step, and some may get none.
+    return DistributedDataParallel(convert_batch_norm(model), static_graph=True)
 
 
 def convert_batch_norm(model: nn.Module) -> nn.Module:

@@ -67,7 +67,7 @@ def fit(
     progress: whether to show a bar on stderr, default True; of several processes rank 0 shows it.
     resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
         and ends as it would have without the interruption, bit for bit at the same number of
-        threads and processes. Default None: a run from the start.
+        threads and processes. Default None: a run from the start. Rank 0's is everybody's.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
         weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
         processes together.
@@ -104,7 +104,8 @@ def train(
     ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
     """
     recipe, world = Recipe(**settings), current_world()
-    x, y = _checked(model, data, recipe, resume, world)
+    x, y = _checked(model, data, recipe, world)
+    resume = world.broadcast_object(resume)
     optimizer = make_optimizer(model, recipe)
     history = History() if resume is None else resume.history
     steps = len(x) // recipe.batch_size
@@ -145,7 +146,7 @@ def train(
 
 
 def _checked(
-    model: nn.Module, data: Any, recipe: Recipe, resume: Checkpoint | None, world: World
+    model: nn.Module, data: Any, recipe: Recipe, world: World
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
     x, y = check_training(data, recipe, _numpy_dtype(model))
@@ -156,7 +157,6 @@ def _checked(
                 "settings": recipe.as_dict(),
                 "training data": checksum(x, y),
                 "model": {n: (str(t.dtype), t.requires_grad, *t.shape) for n, t in parts.items()},
-                "resume": resume and (resume.history, checksum(*resume.arrays.values())),
             }
         )
     check_batch_size(recipe, world.size)
@@ -179,9 +179,7 @@ def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
     return int((world.shard(targets) >= 0).sum()) / max(1, int((targets >= 0).sum()))
 
 
-def _loss_and_accuracy(
-    output: Tensor, targets: np.ndarray, recipe: Recipe
-) -> tuple[Tensor, float]:
+def _loss_and_accuracy(output: Tensor, targets: np.ndarray, recipe: Recipe) -> tuple[Tensor, float]:
     """Return the mean loss and the accuracy, over labels that are not ignored (-1)."""
     if recipe.loss == "squared_error":
         return F.mse_loss(output, _channels_second(torch.from_numpy(targets).to(output))), 0.0
