@@ -16,10 +16,10 @@ from companion.torch.hyper_connections import (
     ManifoldHyperConnection,
     ReduceStreams,
 )
-from companion.torch.layers import Dense
+from companion.torch.layers import Dense, skip_init
 from companion.torch.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
-from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 from companion.torch.sequence_layers import Attention, Embedding, LayerNorm, SinusoidalPositions
 from companion.weights.initializers import rescale
 
@@ -30,6 +30,9 @@ class Scale(nn.Module):
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = _checks.finite_number("factor", factor)
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
 
     def forward(self, x: Tensor) -> Tensor:
         return self.factor * x
@@ -117,6 +120,7 @@ def feed_forward(channels: int) -> nn.Sequential:
     )
 
 
+@skip_init()
 def transformer(
     vocabulary: int,
     depth: int,
@@ -179,9 +183,9 @@ def transformer(
         parts["expand"] = ExpandStreams(1 if merge == "depth_attention" else 4)
     parts["blocks"] = nn.Sequential(*blocks)
     if merge in ("hyper", "manifold"):
-        parts["collapse"] = ReduceStreams()
+        parts["reduce"] = ReduceStreams()
     if merge == "depth_attention":
-        parts["collapse"] = DepthPooling(channels)
+        parts["reduce"] = DepthPooling(channels)
     parts["norm"] = LayerNorm(channels)
     parts["dense"] = Dense(channels, vocabulary)
     model = build_sequential(parts, seed)
@@ -204,7 +208,7 @@ def _merged(function: nn.Module, channels: int, merge: str, index: int, total: i
         return Residual(branch, merge=StochasticDepth(survival))
     joined: dict[str, Any] = {
         "rezero": ScaledAdd,
-        "layer_scale": lambda: LayerScale(channels, 0.1),
-        "highway": lambda: Highway(channels),
+        "layer_scale": lambda: LayerScale(channels, 0.1, axis=-1),
+        "highway": lambda: Highway(channels, axis=-1),
     }
     return Residual(branch, merge=joined[merge]())

@@ -140,7 +140,8 @@ def _keras_name(name: str) -> str:
     if name in fixed:
         return fixed[name]
     place = r"stages\.(\d+)\.(\d+)\.(?:block\.)?"
-    found = re.fullmatch(place + r"(branch\.|shortcut)?\.?(conv|norm)?(\d?)", name)
+    parts = r"(preactivation\.|branch\.|shortcut)?\.?(conv|norm)?(\d?)"
+    found = re.fullmatch(place + parts, name)
     if found is None:
         raise ValueError(f"model must be one that keras.applications has, got a layer {name!r}")
     stage, block, part, kind, number = found.groups()
