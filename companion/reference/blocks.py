@@ -1,4 +1,4 @@
-"""Residual blocks: each is a choice of branch, shortcut, merge and activation."""
+"""Residual blocks: each is a choice of branch, shortcut, merge, activation and preactivation."""
 
 from __future__ import annotations
 

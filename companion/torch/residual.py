@@ -72,7 +72,7 @@ class Residual(nn.Module):
         """Return what is merged: the branch's output, or the first of several."""
         if isinstance(args, torch.fx.Proxy):  # all further inputs of a block traced by itself
             args, kwargs = (), {}
-        return _first(self.branch(u, *args, **kwargs))
+        return first_output(self.branch(u, *args, **kwargs))
 
 
 _IN_PLACE = (
@@ -100,6 +100,6 @@ def _version(x: Tensor) -> int:
 
 
 @torch.fx.wrap  # what a branch returned is known only when the traced network runs
-def _first(output: Any) -> Any:
+def first_output(output: Any) -> Any:
     """Return the first of several outputs, or the only one."""
     return output[0] if isinstance(output, tuple) else output
