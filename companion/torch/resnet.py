@@ -53,8 +53,7 @@ class ResNet(nn.Module):
     residual: ``False`` gives the plain control: same branches, same initial weights.
     in_channels, num_classes: of images and of labels.
     seed: of the initial weights. The same seed gives the same weights in both frameworks, with
-        and without shortcuts. ``None`` draws one from PyTorch's generator. On the meta device
-        nothing is drawn: ``to_empty`` and ``weights.initialize`` do so later.
+        and without shortcuts. ``None`` draws one from PyTorch's generator.
     block: the class of the blocks, called as ``block(in_channels, out_channels, stride=,
         shortcut=, residual=)``; ``None`` takes the one that the architecture names. What the
         network asks of it stands in :mod:`companion.torch.blocks`.

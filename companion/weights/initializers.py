@@ -25,7 +25,8 @@ def initialize(model: Any, seed: int, scheme: str = "he") -> None:
     Parameters
     ----------
     model: a network of either framework or of the reference; it is changed in place. Layers on
-        PyTorch's meta device, which hold no values, are left as they are.
+        PyTorch's meta device, which hold no values, are left as they are: ``to_empty`` and another
+        call give them some.
     seed: an integer of at least 0.
     scheme: how the L residual branches start.
         ``"he"``: as every other layer (He et al. 2015, arXiv 1502.01852, eq. 14).
