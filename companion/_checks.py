@@ -88,6 +88,27 @@ def channels(name: str, got: Any, expected: int) -> None:
         raise ValueError(f"{name} must have {expected} channels, got {got}")
 
 
+def axis(value: Any) -> int:
+    """Return the axis of the channels: any but the batch's, counted from either end."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number == 0:
+        raise ValueError(f"axis must be an integer other than 0, the batch, got {value!r}")
+    return number
+
+
+def channels_on_axis(name: str, shape: Sequence[Any], axis: int, expected: int) -> None:
+    """Raise unless ``shape`` has the axis, of the expected length; ``None`` matches anything."""
+    shape = tuple(shape)
+    known = -len(shape) <= axis < len(shape)
+    if not known or shape[axis] not in (None, expected):
+        raise ValueError(f"{name} must have {expected} channels on axis {axis}, got shape {shape}")
+
+
 def equal_shapes(
     names: str, first: Sequence[Any], second: Sequence[Any], except_axis: int | None = None
 ) -> None:
@@ -101,14 +122,15 @@ def equal_shapes(
     names: of both, as ``"shortcut and branch"``. except_axis: may differ; from the end if negative.
     """
     first, second = tuple(first), tuple(second)
+    there = except_axis is None or -len(first) <= except_axis < len(first)
     free = None if except_axis is None else except_axis % max(1, len(first))
-    if len(first) == len(second) and all(
+    if there and len(first) == len(second) and all(
         i == free or a is None or b is None or a == b
         for i, (a, b) in enumerate(zip(first, second, strict=True))
     ):
         return
     if free is not None:
-        raise ValueError(f"{names} must agree on all axes but {free}, got {first} and {second}")
+        raise ValueError(f"{names} must agree on all axes but {except_axis}, got {first} and {second}")
     message = f"{names} must have the same shape, got {first} and {second}"
     if names == "shortcut and branch":
         message += "; a shortcut that changes channels or stride needs option 'A', 'B' or 'C'"

@@ -4,36 +4,37 @@
 control, three seeds, and the better of two learning rates on training images held out. Four runs of
 about half a minute each on one core; each replaces its own part of the results.
 
-    python -m experiments.smaller residual
-    python -m experiments.smaller plain
-    python -m experiments.smaller distil
-    python -m experiments.smaller drop
+    python experiments/smaller.py residual
+    python experiments/smaller.py plain
+    python experiments/smaller.py distil
+    python experiments/smaller.py drop
 """
 
 from __future__ import annotations
 
-import copy
-import io
-import json
-import sys
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
-from unittest.mock import patch
+import common
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn.utils import prune
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+common.quiet_single_thread()
 
-import companion.torch as ct
-from companion import data
-from companion.architectures import Architecture, Stage, linear_decay
-from companion.torch import networks
-from companion.torch.costs import layer_costs
-from experiments import common
+import copy  # noqa: E402 - the number of threads has to be set first
+import io  # noqa: E402
+import json  # noqa: E402
+import sys  # noqa: E402
+import warnings  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
+from dataclasses import replace  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
+from torch.nn.utils.fusion import fuse_conv_bn_eval  # noqa: E402
+
+import companion.torch as ct  # noqa: E402
+from companion import data  # noqa: E402
+from companion.architectures import Architecture, Stage, linear_decay  # noqa: E402
+from companion.torch.costs import layer_costs  # noqa: E402
 
 SEEDS = (0, 1, 2)
 RATES = (0.05, 0.1)
@@ -51,8 +52,8 @@ def network(block: str, residual: bool, seed: int, width: int = 16, blocks: int 
     """Return three stages of ``blocks`` blocks; width, then twice, then four times as many."""
     stages = tuple(Stage(width * 2**i, blocks, 1 if i == 0 else 2) for i in range(3))
     table = Architecture(f"small_{block}", block, width, 3, 1, False, stages)
-    with patch.dict(networks.BLOCKS, grouped=GroupedBlock):
-        return ct.ResNet(table, "B", residual, 1, 10, seed)
+    own = GroupedBlock if block == "grouped" else None
+    return ct.ResNet(table, "B", residual, 1, 10, seed, block=own)
 
 
 def accuracy(model: nn.Module, task: Any) -> float:

@@ -183,14 +183,16 @@ def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
 def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool = False) -> Timing:
     """Return CPU seconds of a block with its shortcut and without, turn by turn.
 
-    Without: the same branch and activation, no shortcut, no merge. With ``training`` a step is a
-    forward and a backward pass, else a forward pass without gradients.
+    Without: the same preactivation, branch and activation, no shortcut, no merge. With ``training``
+    a step is a forward and a backward pass, else a forward pass without gradients.
 
     Raises
     ------
     ValueError: fewer than one repetition.
     """
-    plain = Residual(block.branch, None, activation=block.activation)
+    plain = Residual(
+        block.branch, None, activation=block.activation, preactivation=block.preactivation
+    )
     x = x.detach().requires_grad_(training)
 
     def step(module: nn.Module) -> Callable[[], None]:
