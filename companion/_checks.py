@@ -88,6 +88,27 @@ def channels(name: str, got: Any, expected: int) -> None:
         raise ValueError(f"{name} must have {expected} channels, got {got}")
 
 
+def axis(value: Any) -> int:
+    """Return the axis of the channels: any but the batch's, counted from either end."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number == 0:
+        raise ValueError(f"axis must be an integer other than 0, the batch, got {value!r}")
+    return number
+
+
+def channels_on_axis(name: str, shape: Sequence[Any], axis: int, expected: int) -> None:
+    """Raise unless ``shape`` has the axis, of the expected length; ``None`` matches anything."""
+    shape = tuple(shape)
+    known = -len(shape) <= axis < len(shape)
+    if not known or shape[axis] not in (None, expected):
+        raise ValueError(f"{name} must have {expected} channels on axis {axis}, got shape {shape}")
+
+
 def same_shape(shortcut: Sequence[Any], branch: Sequence[Any]) -> None:
     """Raise unless shortcut and branch have equal shapes.
 
@@ -173,10 +194,11 @@ def probability(name: str, value: Any) -> float:
 def same_but(name: str, first: Sequence[Any], second: Sequence[Any], axis: int) -> None:
     """Raise unless two shapes agree on every axis but one; ``None`` matches anything."""
     first, second = tuple(first), tuple(second)
-    axis %= max(1, len(first))
+    known = -len(first) <= axis < len(first) == len(second)
     pairs = list(zip(first, second, strict=False))
-    if len(first) != len(second) or any(
-        i != axis and a is not None and b is not None and a != b for i, (a, b) in enumerate(pairs)
+    if not known or any(
+        i != axis % len(first) and a is not None and b is not None and a != b
+        for i, (a, b) in enumerate(pairs)
     ):
         raise ValueError(f"{name} must agree on all axes but {axis}, got {first} and {second}")
 
