@@ -45,6 +45,10 @@ class Layer(SavedByArguments, keras.layers.Layer):
     It is built by one run of ``call`` on symbolic tensors, which builds the layers inside.
     """
 
+    #: Shape of an input as far as the arguments tell it, where that is enough to build the layer
+    #: before any call, as the moving of weights does; None where it is not.
+    known_shape: tuple | None = None
+
     #: Not Layer's, which would ask compute_output_shape and skip the checks in ``call``.
     compute_output_spec = keras.Operation.compute_output_spec
 

@@ -46,7 +46,6 @@ class Block(Residual):
         super().__init__(row, shortcut, merge, activation, preactivation, **keras_options)
         share_dtype(self, keras_options)
         channels = self._arguments.get("in_channels")
-        # What the arguments tell of an input's shape: enough to build the block before any call.
         self.known_shape = None if channels is None else (None, None, None, channels)
 
 

@@ -30,7 +30,7 @@ class DepthPooling(Layer):
     """
 
     own_parameters = ("query",)
-    known_shape = ()  # any: what it holds does not depend on it
+    known_shape = ()  # its weights depend on no shape
 
     def __init__(self, channels: int, **keras_options: Any) -> None:
         self.channels = _checks.positive_int("channels", channels)

@@ -22,7 +22,7 @@ class ScalarBias(Layer):
     """x plus one learned number, from 0 (Fixup, arXiv 1901.09321, section 3, rule 3)."""
 
     own_parameters = ("bias",)
-    known_shape = ()  # any: what it holds does not depend on it
+    known_shape = ()  # its weights depend on no shape
 
     def build(self, shape: Any = None) -> None:
         self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")

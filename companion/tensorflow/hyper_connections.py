@@ -65,7 +65,7 @@ class StreamWeights(Layer):
     """
 
     own_parameters = ("static", "scale", "dynamic")
-    known_shape = ()  # any: what it holds does not depend on it
+    known_shape = ()  # its weights depend on no shape
 
     def __init__(self, width: int, initial: np.ndarray, **keras_options: Any) -> None:
         self.width, self.initial = width, initial

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from companion import _checks
 
@@ -43,9 +42,17 @@ def optimize_for_inference(model: keras.Model) -> Frozen:
     if len(model.outputs) != 1:
         raise ValueError(f"model must have one output, got {len(model.outputs)}")
     (x,) = inputs
-    call = tf.function(lambda x: model(x, training=False))
+    variables = (model.trainable_variables, model.non_trainable_variables)
+    arrays = [[np.asarray(v) for v in each] for each in variables]
+
+    @tf.function
+    def call(x: Any) -> Any:
+        # Made within the trace, constants belong to the graph, which TensorFlow then simplifies.
+        constants = [[tf.constant(array) for array in each] for each in arrays]
+        return model.stateless_call(*constants, x, training=False)[0]
+
     traced = call.get_concrete_function(tf.TensorSpec(x.shape, x.dtype))
-    return Frozen(convert_variables_to_constants_v2(traced), tuple(x.shape), x.dtype)
+    return Frozen(traced, tuple(x.shape), x.dtype)
 
 
 class Frozen:
@@ -69,7 +76,7 @@ class Frozen:
         _checks.rank("x", x.shape, len(self.input_shape), f"like {self.input_shape}")
         if self.input_shape[-1] is not None:
             _checks.channels("x", x.shape[-1], self.input_shape[-1])
-        return self._function(x)[0]
+        return self._function(x)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Return the outputs as an array."""

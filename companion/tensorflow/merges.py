@@ -49,7 +49,7 @@ class ScaledAdd(Layer):
     """
 
     own_parameters = ("scale",)
-    known_shape = ()  # any: what it holds does not depend on it
+    known_shape = ()  # its weights depend on no shape
 
     def __init__(self, initial: float = 0.0, **keras_options: Any) -> None:
         self.initial = _checks.finite_number("initial", initial)
@@ -80,7 +80,7 @@ class LayerScale(Layer):
     """
 
     own_parameters = ("scale",)
-    known_shape = ()  # any: what it holds does not depend on it
+    known_shape = ()  # its weights depend on no shape
 
     def __init__(
         self, channels: int, initial: float = 1e-4, axis: int = -1, **keras_options: Any
@@ -134,10 +134,9 @@ class Highway(Layer):
 
     def build(self, shape: Any = None) -> None:
         sizes, start = (self.channels,), keras.initializers.Constant(self.initial)
+        # (in, out)
         self.weight = self.add_weight(shape=2 * sizes, initializer="zeros", name="weight")
-        self.bias = self.add_weight(
-            shape=sizes, initializer=start, name="bias"
-        )  # weight: (in, out)
+        self.bias = self.add_weight(shape=sizes, initializer=start, name="bias")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         _checks.same_shape(shortcut.shape, branch.shape)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import keras
 from keras import KerasTensor as Tensor
@@ -13,7 +14,7 @@ from companion.tensorflow.merges import Add
 from companion.tensorflow.shortcuts import Identity
 
 #: A Keras layer, or a plain function of tensors.
-Part = keras.layers.Layer | Callable[..., Any]
+Part: TypeAlias = keras.layers.Layer | Callable[..., Any]
 PARTS = ("branch", "shortcut", "merge", "activation", "preactivation")
 
 
@@ -72,8 +73,8 @@ class Residual(Layer):
             activation = Identity(name="activation", **own)
         self.preactivation = as_layer("preactivation", preactivation)
         self.branch = as_layer("branch", branch)
-        self.shortcut = None if shortcut is None else as_layer("shortcut", shortcut)
-        self.merge = None if merge is None else as_layer("merge", merge)
+        self.shortcut: Any = None if shortcut is None else as_layer("shortcut", shortcut)
+        self.merge: Any = None if merge is None else as_layer("merge", merge)
         self.activation = as_layer("activation", activation)
 
     @property
@@ -83,10 +84,8 @@ class Residual(Layer):
         return [p for p in parts if p is self.shortcut or not isinstance(p, Identity)]
 
     def build(self, shape: Any = None) -> None:
-        try:
+        with contextlib.suppress(TypeError):  # a branch with further inputs: its first call does it
             super().build(shape)
-        except TypeError:
-            pass  # a branch with further inputs is built by its first call
 
     def __call__(self, x: Any, *inputs: Any, training: bool | None = None, **named: Any) -> Any:
         # Keras wants tensors among the named arguments apart from all else.
