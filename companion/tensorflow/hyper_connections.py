@@ -134,6 +134,10 @@ class WidthConnection(Layer):
         mixed = ops.matmul(ops.transpose(mix, (0, 1, 3, 2)), x)
         return ops.sum(read * x, axis=2), mixed, write
 
+    def compute_output_spec(self, x: Tensor, training: bool | None = None) -> tuple:
+        shapes = (*x.shape[:2], x.shape[3]), x.shape, (*x.shape[:3], 1)
+        return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
+
 
 class ManifoldWidthConnection(WidthConnection):
     """A width connection whose mixing matrix is doubly stochastic (arXiv 2512.24880, eq. 8)."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import keras
 from keras import KerasTensor as Tensor
 
-from companion.tensorflow._layer import Layer, as_layer
+from companion.tensorflow._layer import Composite, as_layer
 from companion.tensorflow.merges import Add
 from companion.tensorflow.shortcuts import Identity
 
@@ -19,7 +19,7 @@ PARTS = ("branch", "shortcut", "merge", "activation", "preactivation")
 
 
 @keras.saving.register_keras_serializable("companion")
-class Residual(Layer):
+class Residual(Composite):
     """y = activation(merge(shortcut(u), branch(u))) with u = preactivation(x).
 
     He et al. 2015, arXiv 1512.03385, eq. 1 and 2; He et al. 2016, arXiv 1603.05027, eq. 1 and 2.

@@ -177,6 +177,9 @@ class ReversibleSequential(Layer):
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self._recomputed(x, training) if self.recompute else self._plain(x, training)
 
+    def compute_output_spec(self, x: Tensor, training: bool | None = None) -> Any:
+        return self._plain(x, training)  # recomputing changes no shape
+
     def _plain(self, x: Tensor, training: bool | None) -> Tensor:
         for block in self.blocks:
             x = block(x, training=training)

@@ -13,7 +13,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer, SavedByArguments
+from companion.tensorflow._layer import Composite, Layer, SavedByArguments
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 
 #: An option, or a callable that makes a shortcut from (in_channels, out_channels, stride).
@@ -56,7 +56,7 @@ class ZeroPad(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class Projection(Layer):
+class Projection(Composite):
     """Options B and C: a 1x1 convolution with the block's stride, batch-normalised (eq. 2).
 
     (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).

@@ -9,7 +9,7 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
-from companion.tensorflow._layer import Layer, share_dtype
+from companion.tensorflow._layer import Composite, Layer, share_dtype
 from companion.tensorflow.depth_attention import DepthAttentionBlock, DepthPooling
 from companion.tensorflow.hyper_connections import (
     ExpandStreams,
@@ -43,7 +43,7 @@ class Scale(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class NormalizedBranch(Layer):
+class NormalizedBranch(Composite):
     """norm_out(function(norm(x))): F with the norms around it, each of which may be ``None``."""
 
     def __init__(
@@ -98,7 +98,7 @@ def sublayer(
 
 
 @keras.saving.register_keras_serializable("companion")
-class TransformerBlock(Layer):
+class TransformerBlock(Composite):
     """Attention, then an MLP, each in a residual connection: (N, T, channels) to the same shape.
 
     Parameters
