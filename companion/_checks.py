@@ -124,13 +124,19 @@ def equal_shapes(
     first, second = tuple(first), tuple(second)
     there = except_axis is None or -len(first) <= except_axis < len(first)
     free = None if except_axis is None else except_axis % max(1, len(first))
-    if there and len(first) == len(second) and all(
-        i == free or a is None or b is None or a == b
-        for i, (a, b) in enumerate(zip(first, second, strict=True))
+    if (
+        there
+        and len(first) == len(second)
+        and all(
+            i == free or a is None or b is None or a == b
+            for i, (a, b) in enumerate(zip(first, second, strict=True))
+        )
     ):
         return
     if free is not None:
-        raise ValueError(f"{names} must agree on all axes but {except_axis}, got {first} and {second}")
+        raise ValueError(
+            f"{names} must agree on all axes but {except_axis}, got {first} and {second}"
+        )
     message = f"{names} must have the same shape, got {first} and {second}"
     if names == "shortcut and branch":
         message += "; a shortcut that changes channels or stride needs option 'A', 'B' or 'C'"

@@ -68,6 +68,7 @@ def layer_costs(model: keras.layers.Layer, x: Any) -> list[LayerCost]:
         kind = type(layer).__name__
         costs.append(LayerCost(name, kind, parameters, products, outputs if merged else 0))
 
+    model(tf.convert_to_tensor(x), training=False)  # builds what is not built yet
     visit(model, "")
     for name, layer in layers.items():
         if isinstance(layer, _UNKNOWN):

@@ -8,14 +8,15 @@ import keras
 
 from companion import _checks
 from companion.tensorflow.layers import Dense
-from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.sequence_layers import (
     LSTM,
     Embedding,
 )
 
 
+@saved_by_builder
 def residual_lstm(
     vocabulary: int,
     depth: int,
@@ -47,10 +48,4 @@ def residual_lstm(
         keras.Sequential(layers, name="layers"),
         Dense(channels, vocabulary, name="dense"),
     ]
-    arguments = {
-        "vocabulary": vocabulary,
-        "depth": depth,
-        "channels": channels,
-        "residual": residual,
-    }
-    return Built(parts, "residual_lstm", arguments, seed)
+    return SavedByBuilder(parts, "residual_lstm", seed)

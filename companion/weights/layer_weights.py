@@ -128,6 +128,8 @@ def _values(tensor: Any) -> np.ndarray:
 
 
 def _keras_layer_weights(layer: Any, keras: Any, name: str) -> Iterator[LayerWeights]:
+    if not layer.built and getattr(layer, "known_shape", None) is not None:
+        layer.build(layer.known_shape)  # a layer of the companion, which knows its channels
     found = _keras_kind(layer, keras)
     if found is None:
         children = keras_children(layer)
@@ -183,12 +185,15 @@ def _keras_kind(layer: Any, keras: Any) -> tuple[str, dict[str, str]] | None:
 
 
 def keras_children(layer: Any) -> list[tuple[str, Any]]:
-    """Return the layers right inside, with the names that the PyTorch twin gives them."""
-    if hasattr(layer, "merge") and hasattr(layer, "branch"):  # a Residual, whoever built its parts
-        parts = ("branch", "shortcut", "merge", "activation")
-        return [(name, getattr(layer, name)) for name in parts if getattr(layer, name) is not None]
+    """Return the layers right inside, with the names that the PyTorch twin gives them.
+
+    A layer in a row of layers has its own name, any other one that of the attribute it is kept in.
+    """
     inside = layer._flatten_layers(include_self=False, recursive=False)
-    return [(child.name, child) for child in inside]
+    names: dict[int, str] = {}
+    if not hasattr(layer, "inputs"):  # a row of layers, or another Keras model
+        names = {id(value): name for name, value in vars(layer).items() if name[0] != "_"}
+    return [(names.get(id(child), child.name), child) for child in inside]
 
 
 def keras_arrays(layer: Any) -> dict[str, np.ndarray]:
