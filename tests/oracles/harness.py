@@ -59,8 +59,8 @@ def fill(model, seed=0):
             if key == "running_var" or (layer.kind.endswith("norm") and key == "weight"):
                 values = rng.uniform(0.5, 1.5, shape)
             else:
-                size = np.prod(shape[1:]) if len(shape) > 1 else 4.0
-                values = rng.normal(0.1, size**-0.5, shape)
+                mean, size = (0.0, np.prod(shape[1:])) if len(shape) > 1 else (0.1, 4.0)
+                values = rng.normal(mean, size**-0.5, shape)
             layer.assign(key, values.astype(array.dtype))
     return model
 
