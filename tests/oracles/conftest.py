@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from companion.weights import initializers
 
@@ -16,3 +17,4 @@ def undrawn(monkeypatch):
         return np.broadcast_to(np.zeros(1, array.dtype), array.shape)
 
     monkeypatch.setattr(initializers, "_start", zeros, raising=False)
+    monkeypatch.setattr(torch.nn.init, "normal_", lambda tensor, *args, **options: tensor)

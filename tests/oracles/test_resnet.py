@@ -59,12 +59,11 @@ def test_imagenet_networks(name, undrawn):
     assert total == pytest.approx(billions, abs=0.11)
 
 
-def test_the_two_versions_of_resnet50(undrawn):
-    # torchvision: 4.09 GFLOPS with the stride on the 3x3; the paper's 3.8 with it on the 1x1
-    for version, billions in (("v1.5", 4.09), ("v1", 3.86)):
-        model = build("torch", "resnet50", version=version).to("meta")
-        costs = layer_costs(model, torch.empty(1, 3, 224, 224, device="meta"))
-        assert sum(c.multiply_adds for c in costs) / 1e9 == pytest.approx(billions, abs=0.005)
+def test_resnet50_of_version_1_5(undrawn):
+    # torchvision: 4.09 GFLOPS with the stride on the 3x3, where the paper's 3.8 has it on the 1x1
+    model = build("torch", "resnet50").to("meta")
+    costs = layer_costs(model, torch.empty(1, 3, 224, 224, device="meta"))
+    assert sum(c.multiply_adds for c in costs) / 1e9 == pytest.approx(4.09, abs=0.005)
 
 
 @pytest.mark.parametrize(
