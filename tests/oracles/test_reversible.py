@@ -25,7 +25,8 @@ def unit(first, second, training, x):
 
 
 def stack(framework, recompute):
-    blocks = [build(framework, "ReversibleBlock", 4, 4) for _ in range(2)]
+    named = [{"name": str(i)} if framework == "tensorflow" else {} for i in range(2)]
+    blocks = [build(framework, "ReversibleBlock", 4, 4, **options) for options in named]
     return build(framework, "ReversibleSequential", *blocks, recompute=recompute)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from companion import weights
+from companion.weights.layer_weights import layer_weights
 
 from .harness import BOTH, Weights, build, check, dense, fill, layer_norm, near, normal, run
 from .test_depth_attention import pooled
@@ -77,13 +78,10 @@ def test_deepnorm_s_factor_by_hand(framework):
     # arXiv 2203.00555, figure 2, decoder-only of N = 8: a = (2 * 8)^(1/4) = 2. A branch that gives
     # F(x) = (0, 3) for any x: LN(2 x + F) of x = (1, 0) is LN(2, 3) = (-1, 1) but for eps, and with
     # a = 4, the square root, it would be LN(4, 3) = (1, -1).
-    if framework == "torch":
-        branch = torch.nn.Linear(2, 2)
-        torch.nn.init.zeros_(branch.weight)
-        branch.bias.data.copy_(torch.tensor([0.0, 3.0]))
-    else:
-        branch = build(framework, "Dense", 2, 2)
-        branch.set_weights([np.zeros((2, 2)), np.array([0.0, 3.0])])
+    branch = build(framework, "Dense", 2, 2)
+    for one in layer_weights(branch):
+        one.assign("weight", np.zeros((2, 2), np.float32))
+        one.assign("bias", np.array([0.0, 3.0], np.float32))
     layer = build(framework, "sublayer", branch, 2, "deepnorm", 8)
     y = run(framework, layer, np.array([[[1.0, 0.0]]])).y
     np.testing.assert_allclose(y, [[[-1, 1]]], rtol=1e-4)
