@@ -1,6 +1,6 @@
 """Residual connections in NumPy, PyTorch and TensorFlow: one equation, three times.
 
-    y = activation(merge(shortcut(x), branch(x)))
+    y = activation(merge(shortcut(u), branch(u)))  with  u = preactivation(x)
 
 ``companion.reference`` is the proof, ``companion.torch`` and ``companion.tensorflow`` are for use.
 Importing ``companion`` itself imports none of them, and no framework.
