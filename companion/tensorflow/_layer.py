@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -26,8 +27,13 @@ class SavedByArguments:
         vars(layer)["_arguments"] = _bound_arguments(cls.__init__, args, kwargs)
         return layer
 
+    def saved_arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments, without Keras's own, as they are to be saved."""
+        return self._arguments
+
     def get_config(self) -> dict[str, Any]:
-        given = {k: keras.saving.serialize_keras_object(v) for k, v in self._arguments.items()}
+        given = self.saved_arguments()
+        given = {k: keras.saving.serialize_keras_object(v) for k, v in given.items()}
         inside = {"frozen": frozen} if (frozen := frozen_layers(self)) else {}
         return {**given, **keras.layers.Layer.get_config(self), **inside}
 
@@ -79,6 +85,50 @@ class Composite(Layer):
 
     def compute_output_spec(self, *inputs: Any, **named: Any) -> Any:
         return self.call(*inputs, **named)
+
+
+class FurtherInputs(Composite):
+    """One input x, and further inputs that :meth:`forward` hands on, by place or by name.
+
+    Keras wants tensors among the named ones apart from all else: those are the ``settings``.
+    ``training`` need not be handed on: Keras tells it to the layers inside.
+    """
+
+    def __call__(
+        self,
+        x: Any,
+        *inputs: Any,
+        training: bool | None = None,
+        settings: dict[str, Any] | None = None,
+        **named: Any,
+    ) -> Any:
+        plain = {k: v for k, v in named.items() if isinstance(v, (bool, int, float, str))}
+        named = {k: v for k, v in named.items() if k not in plain and v is not None}
+        settings = {**(settings or {}), **plain} or None  # a saved call has them apart already
+        return super().__call__(x, *inputs, training=training, settings=settings, **named)
+
+    def call(
+        self,
+        x: Any,
+        *inputs: Any,
+        training: bool | None = None,
+        settings: dict[str, Any] | None = None,
+        **named: Any,
+    ) -> Any:
+        return self.forward(x, *inputs, **named, **(settings or {}))
+
+    def forward(self, x: Any, *inputs: Any, **named: Any) -> Any:
+        """Return the output."""
+        raise NotImplementedError
+
+    def build(self, shape: Any = None) -> None:
+        with contextlib.suppress(TypeError):  # further inputs are needed: the first call does it
+            super().build(shape)
+
+
+def first_output(output: Any) -> Any:
+    """Return the first of several outputs, or the only one."""
+    return output[0] if isinstance(output, (tuple, list)) else output
 
 
 @keras.saving.register_keras_serializable("companion")

@@ -51,6 +51,9 @@ def dncnn(
     branch.append(Conv2d(channels, in_channels, name=f"conv{depth}"))
     shortcut: Any = "identity" if _checks.boolean("residual", residual) else None
     whole = Residual(
-        keras.Sequential(branch, name="branch"), shortcut, merge=Subtract(), name="whole"
+        keras.Sequential(branch, name="branch"),
+        shortcut,
+        merge=Subtract(name="merge"),
+        name="whole",
     )
     return SavedByBuilder([keras.Input((None, None, in_channels)), whole], "dncnn", seed)

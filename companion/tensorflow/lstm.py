@@ -41,7 +41,10 @@ def residual_lstm(
     seed = _checks.seed(seed)
     shortcut: Any = "identity" if _checks.boolean("residual", residual) else None
     depth = _checks.positive_int("depth", depth)
-    layers = [Residual(LSTM(channels, channels), shortcut, name=str(i)) for i in range(depth)]
+    layers = [
+        Residual(LSTM(channels, channels, name="branch"), shortcut, name=str(i))
+        for i in range(depth)
+    ]
     parts = [
         keras.Input((None,), dtype="int32"),
         Embedding(vocabulary, channels, name="embedding"),

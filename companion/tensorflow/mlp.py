@@ -53,9 +53,9 @@ class MLPBlock(Block):
             inside.append(HiddenDense(channels, channels, name=f"dense{i}"))
         merges: dict[str, Any] = {
             "add": lambda: None,
-            "rezero": ScaledAdd,
-            "layer_scale": lambda: LayerScale(channels, axis=-1),
-            "highway": lambda: Highway(channels, axis=-1),
+            "rezero": lambda: ScaledAdd(name="merge"),
+            "layer_scale": lambda: LayerScale(channels, axis=-1, name="merge"),
+            "highway": lambda: Highway(channels, axis=-1, name="merge"),
         }
         shortcut = "identity" if _checks.boolean("residual", residual) else None
         super().__init__(inside, shortcut, merges[merge](), **keras_options)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import keras
 from keras import KerasTensor as Tensor
 
-from companion.tensorflow._layer import Composite, as_layer
+from companion.tensorflow._layer import FurtherInputs, as_layer, first_output
 from companion.tensorflow.merges import Add
 from companion.tensorflow.shortcuts import Identity
 
@@ -19,7 +18,7 @@ PARTS = ("branch", "shortcut", "merge", "activation", "preactivation")
 
 
 @keras.saving.register_keras_serializable("companion")
-class Residual(Composite):
+class Residual(FurtherInputs):
     """y = activation(merge(shortcut(u), branch(u))) with u = preactivation(x).
 
     He et al. 2015, arXiv 1512.03385, eq. 1 and 2; He et al. 2016, arXiv 1603.05027, eq. 1 and 2.
@@ -83,29 +82,8 @@ class Residual(Composite):
         parts = self._flatten_layers(include_self=False, recursive=False)
         return [p for p in parts if p is self.shortcut or not isinstance(p, Identity)]
 
-    def build(self, shape: Any = None) -> None:
-        with contextlib.suppress(TypeError):  # a branch with further inputs: its first call does it
-            super().build(shape)
-
-    def __call__(self, x: Any, *inputs: Any, training: bool | None = None, **named: Any) -> Any:
-        # Keras wants tensors among the named arguments apart from all else.
-        settings = {k: v for k, v in named.items() if isinstance(v, (bool, int, float, str))}
-        named = {k: v for k, v in named.items() if k not in settings and v is not None}
-        return super().__call__(x, *inputs, training=training, settings=settings or None, **named)
-
-    def call(
-        self,
-        x: Tensor,
-        *inputs: Any,
-        training: bool | None = None,
-        settings: dict[str, Any] | None = None,
-        **named: Any,
-    ) -> Tensor:
-        def branch(u: Tensor) -> Tensor:  # Keras itself hands ``training`` on to the parts
-            output = self.branch(u, *inputs, **named, **(settings or {}))
-            return output[0] if isinstance(output, (tuple, list)) else output
-
-        return self.join(x, branch)
+    def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Tensor:
+        return self.join(x, lambda u: first_output(self.branch(u, *inputs, **named)))
 
     def join(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
         """Return y; ``branch`` is F, with the further inputs of the call and one output."""
@@ -115,10 +93,7 @@ class Residual(Composite):
             return self.activation(y)
         return self.activation(self.merge(self.shortcut(u), y))
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
+    def saved_arguments(self) -> dict[str, Any]:
         if type(self).__init__ is not Residual.__init__:
-            return config  # a block that makes its parts: saved by what it was made from
-        for name in PARTS:  # as they are now, should one have been replaced
-            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
-        return config
+            return super().saved_arguments()  # a block that makes its parts itself
+        return {name: getattr(self, name) for name in PARTS}  # one may have been replaced

@@ -167,12 +167,14 @@ class ReversibleSequential(Layer):
             block.build(shape)
 
     def get_config(self) -> dict[str, Any]:
-        blocks = keras.saving.serialize_keras_object(self.blocks)
-        return {**super().get_config(), "blocks": blocks}
+        blocks = keras.saving.serialize_keras_object(self.blocks)  # with what is frozen in them
+        config = {k: v for k, v in super().get_config().items() if k != "frozen"}
+        return {**config, "blocks": blocks}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ReversibleSequential:
-        return cls(*deserialize(config.pop("blocks")), **config)
+        options = {k: deserialize(v) for k, v in config.items()}
+        return cls(*options.pop("blocks"), **options)
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self._recomputed(x, training) if self.recompute else self._plain(x, training)

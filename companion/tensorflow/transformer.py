@@ -9,7 +9,7 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
-from companion.tensorflow._layer import Composite, Layer, share_dtype
+from companion.tensorflow._layer import Composite, FurtherInputs, Layer, first_output, share_dtype
 from companion.tensorflow.depth_attention import DepthAttentionBlock, DepthPooling
 from companion.tensorflow.hyper_connections import (
     ExpandStreams,
@@ -43,8 +43,12 @@ class Scale(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class NormalizedBranch(Composite):
-    """norm_out(function(norm(x))): F with the norms around it, each of which may be ``None``."""
+class NormalizedBranch(FurtherInputs):
+    """norm_out(function(norm(x))): F with the norms around it, each of which may be ``None``.
+
+    Further inputs of a call go to F, and what F returns may be several outputs; norm_out has the
+    first of them.
+    """
 
     def __init__(
         self,
@@ -56,9 +60,9 @@ class NormalizedBranch(Composite):
         super().__init__(**keras_options)
         self.norm, self.function, self.norm_out = norm, function, norm_out
 
-    def call(self, x: Tensor) -> Tensor:
-        y = self.function(x if self.norm is None else self.norm(x))
-        return y if self.norm_out is None else self.norm_out(y)
+    def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Any:
+        y = self.function(x if self.norm is None else self.norm(x), *inputs, **named)
+        return y if self.norm_out is None else self.norm_out(first_output(y))
 
 
 def sublayer(
@@ -72,7 +76,7 @@ def sublayer(
 
     Parameters
     ----------
-    branch: F, maps (N, T, channels) to the same shape.
+    branch: F, maps (N, T, channels) to the same shape; further inputs of a call go to it.
     norm: ``"pre"``: x + F(LN x) (Xiong et al. 2020, arXiv 2002.04745);
         ``"post"``: LN(x + F(x)) (Vaswani et al. 2017, arXiv 1706.03762);
         ``"sandwich"``: x + LN(F(LN x)) (arXiv 2105.13290; peri-LN, arXiv 2502.02732);
@@ -238,10 +242,10 @@ def _merged(
         return DepthAttentionBlock(branch, channels)
     if merge == "stochastic_depth":
         survival = architectures.linear_decay(total)[index]
-        return Residual(branch, merge=StochasticDepth(survival))
+        return Residual(branch, merge=StochasticDepth(survival, name="merge"))
     joined: dict[str, Any] = {
-        "rezero": ScaledAdd,
-        "layer_scale": lambda: LayerScale(channels, 0.1, axis=-1),
-        "highway": lambda: Highway(channels, axis=-1),
+        "rezero": lambda: ScaledAdd(name="merge"),
+        "layer_scale": lambda: LayerScale(channels, 0.1, axis=-1, name="merge"),
+        "highway": lambda: Highway(channels, axis=-1, name="merge"),
     }
     return Residual(branch, merge=joined[merge]())

@@ -74,7 +74,10 @@ def residual_unet(
             [
                 side(width, width, "left"),
                 Residual(
-                    keras.Sequential(below, name="branch"), across, Concatenate(), name="across"
+                    keras.Sequential(below, name="branch"),
+                    across,
+                    Concatenate(name="merge"),
+                    name="across",
                 ),
                 side(2 * width if long_skips else width, width, "right"),
             ],
