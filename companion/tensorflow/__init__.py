@@ -1,4 +1,4 @@
-"""Residual networks in Keras on TensorFlow: y = activation(merge(shortcut(x), branch(x)))."""
+"""Residual networks in Keras on TensorFlow, each block one equation: see :class:`Residual`."""
 
 try:
     import tensorflow  # noqa: F401

@@ -1,4 +1,4 @@
-"""Residual networks in PyTorch: one equation, y = activation(merge(shortcut(x), branch(x)))."""
+"""Residual networks in PyTorch, each block one equation: see :class:`Residual`."""
 
 try:
     import torch  # noqa: F401
