@@ -7,11 +7,9 @@ whatever the framework has.
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 import tensorflow as tf
 import torch
 import torch.nn.functional as F
@@ -29,15 +27,6 @@ BOTH = ("torch", "tensorflow")
 ALL = ("reference", *BOTH)
 #: By framework, of outputs and of gradients, relative to the largest number.
 TOLERANCE = {"reference": (1e-10, 1e-9), "torch": (1e-10, 1e-9), "tensorflow": (2e-5, 3e-4)}
-
-SHARED_PREACTIVATION = pytest.mark.skipif(
-    "preactivation" not in inspect.signature(pytorch.Residual.__init__).parameters,
-    reason="needs Residual(preactivation=)",
-)
-SAID_AXIS = pytest.mark.skipif(
-    "axis" not in inspect.signature(pytorch.LayerScale.__init__).parameters,
-    reason="needs LayerScale(axis=)",
-)
 
 
 def build(framework, kind, *args, **options):

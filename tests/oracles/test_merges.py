@@ -10,7 +10,7 @@ import torch
 from companion import architectures
 from companion.weights.layer_weights import layer_weights
 
-from .harness import ALL, SAID_AXIS, build, check, cotangent, near, normal, run
+from .harness import ALL, build, check, cotangent, near, normal, run
 
 
 def channels_last(x):
@@ -53,7 +53,6 @@ def test_merges_of_images(framework, name):
     check(framework, merge, oracle, normal(2, 3, 3, 4), normal(2, 3, 3, 4, seed=2))
 
 
-@SAID_AXIS
 @pytest.mark.parametrize("framework", ALL)
 @pytest.mark.parametrize("shape", [(5, 3), (2, 4, 3), (2, 3, 3, 3)])
 @pytest.mark.parametrize("name", ["LayerScale", "Highway", "Concatenate"])

@@ -7,7 +7,7 @@ import torch
 
 from companion import weights
 
-from .harness import ALL, BOTH, SHARED_PREACTIVATION, batch_norm, build, carry, check, conv, normal
+from .harness import ALL, BOTH, batch_norm, build, carry, check, conv, normal
 
 IDENTITY = [("A", 4, 4, 1), ("B", 4, 4, 1), ("A", 4, 8, 2), ("A", 4, 4, 2)]
 PROJECTED = [("B", 4, 8, 1), ("B", 4, 8, 2), ("B", 4, 4, 2), ("C", 4, 4, 1), ("C", 4, 8, 2)]
@@ -51,7 +51,6 @@ def test_an_identity_or_padded_shortcut_carries_the_raw_stream(
     check(framework, block, oracle, normal(3, came, 4, 5))
 
 
-@SHARED_PREACTIVATION
 @pytest.mark.parametrize("framework", ALL)
 @pytest.mark.parametrize(("kind", "kernels"), [("Block", 2), ("BottleneckBlock", 3)])
 @pytest.mark.parametrize(("option", "came", "goes", "stride"), PROJECTED)
