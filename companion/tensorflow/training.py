@@ -102,7 +102,7 @@ def train(
     """Train as :func:`fit` does, and yield a :class:`companion.recipe.Checkpoint` after each epoch.
 
     Arguments and errors are those of :func:`fit`; the work, checks included, begins with the first
-    ``next``.
+    ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
     """
     recipe = Recipe(**settings)
     x, y = _checked(model, data, recipe)

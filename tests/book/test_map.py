@@ -13,7 +13,15 @@ ROOT = Path(__file__).resolve().parents[2]
 MAP = (ROOT / "book" / "api" / "index.md").read_text("utf-8").partition("## Where is what")[2]
 SHARED = ("reference", "torch", "tensorflow")
 #: Tests of the library that are of no one module: of all, or of several at work.
-OF_SEVERAL = {"import_rules", "no_side_effects", "twins", "input_checks", "resume"}
+OF_SEVERAL = {
+    "import_rules",
+    "no_side_effects",
+    "twins",
+    "input_checks",
+    "resume",
+    "torch_expectations",
+    "keras_expectations",
+}
 
 
 def paths(text: str) -> list[str]:

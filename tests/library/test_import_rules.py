@@ -15,7 +15,11 @@ ROOT = Path(companion.__file__).parent
 FRAMEWORKS = {"torch", "tensorflow", "keras"}
 FRAMEWORK_PARTS = ("companion.torch", "companion.tensorflow")
 #: Where a framework is imported at the top of a file.
-AT_HOME = ("torch/", "tensorflow/", "book/bench/torch.py", "book/bench/tensorflow.py")
+AT_HOME = (
+    "torch/",
+    "tensorflow/",
+    *(f"book/bench/{n}.py" for n in ("torch", "tensorflow", "functional_resnet", "own_process")),
+)
 #: Where one is imported inside a function, once a command needs it.
 LATE = ("cli/", "book/cli/")
 #: Files still over 300 lines.

@@ -19,16 +19,23 @@ from companion.torch import probes as torch_probes
 
 ROOT = Path(companion.__file__).parent
 #: Files without a twin, and why.
-ALONE = {"checkpointed.py"}  # Keras has no segments that are computed again
+ALONE = {
+    "checkpointed.py",  # Keras has no segments that are computed again
+    "_layer.py",  # what Keras asks of every layer
+    "_tracing.py",  # and torch.fx of every module
+}
 #: Names whose documentation differs, since what they do or take differs.
 DIFFERENT = {
     "BatchNorm1d",  # Keras knows the size of a batch only while it runs
     "BatchNorm2d",  # and keeps the biased variance
     "Conv2d",  # padding
+    "Dense",  # Keras refuses an input of another length by itself
     "LSTM",  # PyTorch's second bias
+    "ResNet",  # what Keras saves has to be registered
     "Residual",  # in-place operations; the example
     "export_onnx",  # the package that writes
     "fit",  # processes, or replicas
+    "predict",  # Keras places models by itself
     "optimize_for_inference",  # another method
     "residual_block",  # Keras's takes a tensor
     "residual_network",  # input_shape
@@ -72,6 +79,9 @@ def said(thing: object) -> str:
     text = " ".join((thing.__doc__ or "").split())
     text = IMAGES.sub(r"(N, \2, \3, \1)", text)  # (N, C, H, W) becomes (N, H, W, C)
     text = re.sub(r"\b(?:PyTorch|Keras)'s generator", "the generator", text)
+    text = re.sub(r"companion\.(?:torch|tensorflow)\b", "companion.framework", text)
+    text = re.sub(r"axis: of the channels, default -?1\b", "axis: of the channels", text)
+    text = re.sub(r"\b(its|no) (?:module|layer)\b", r"\1 part", text)
     return re.sub(r"\((?:parameters|variables) of two axes", "(tensors of two axes", text)
 
 

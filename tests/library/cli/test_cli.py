@@ -712,12 +712,14 @@ def test_tensorflow_does_not_bury_the_one_line(tmp_path):
 
 def test_help_and_ledger_are_quick_and_load_no_framework():
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from companion.__main__ import main\n"
         "main(['ledger'])\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
-        "assert not {'torch', 'tensorflow', 'keras', 'matplotlib', 'nbclient'} & set(sys.modules)\n"
-        "assert time.process_time() < 1, time.process_time()\n"
+        # What makes a command slow is what it imports; NumPy has about 300 modules, torch 2,000.
+        "slow = {'torch', 'tensorflow', 'keras', 'matplotlib', 'nbclient', 'scipy', 'pandas'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+        "assert len(sys.modules) < 700, len(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 

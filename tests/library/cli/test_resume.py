@@ -152,14 +152,15 @@ def test_a_process_that_is_killed_at_a_random_moment_is_resumed(framework, tmp_p
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     alone, process = (command("--out", folder, *settings) for folder in (whole, killed))
     times = []
-    for _ in range(random.randint(2, 3)):  # another moment in each run of the test
+    dice = random.SystemRandom()  # another moment in each run, whatever seeds the tests have
+    for _ in range(dice.randint(2, 3)):
         before = stamp(killed / "checkpoint.npz")
         deadline = time.monotonic() + HANG_SECONDS
         while stamp(killed / "checkpoint.npz") == before:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.001)
         times.append(time.perf_counter())
-    time.sleep(random.uniform(0, times[-1] - times[-2]))
+    time.sleep(dice.uniform(0, times[-1] - times[-2]))
     process.kill()
     assert process.wait(HANG_SECONDS) == -9 and alone.wait(HANG_SECONDS) == 0
     assert not (killed / "weights.npz").exists()
