@@ -1,4 +1,4 @@
-"""Residual networks in Keras on TensorFlow: y = activation(merge(shortcut(x), branch(x)))."""
+"""Residual networks in Keras on TensorFlow, each block one equation: see :class:`Residual`."""
 
 try:
     import tensorflow  # noqa: F401
@@ -20,7 +20,7 @@ from companion.tensorflow.densenet import DenseLayer, densenet_cifar
 from companion.tensorflow.depth_attention import Append, DepthAttentionBlock, DepthPooling
 from companion.tensorflow.dncnn import dncnn
 from companion.tensorflow.export import export_onnx
-from companion.tensorflow.fixup import FixupBlock, ScalarBias
+from companion.tensorflow.fixup import FixupBlock, ScalarBias, ScalarScale
 from companion.tensorflow.hyper_connections import (
     ExpandStreams,
     HyperConnection,
@@ -48,7 +48,6 @@ from companion.tensorflow.merges import (
 )
 from companion.tensorflow.mlp import MLPBlock, residual_mlp
 from companion.tensorflow.networks import (
-    ResNet,
     cifar_preact_resnet,
     cifar_resnet,
     fixup_resnet,
@@ -68,6 +67,7 @@ from companion.tensorflow.preactivation import PreActivationBlock, PreActivation
 from companion.tensorflow.residual import (
     Residual,
 )
+from companion.tensorflow.resnet import ResNet
 from companion.tensorflow.resnet_v2 import resnet50_v2
 from companion.tensorflow.reversible import (
     AdditiveCoupling,
@@ -97,6 +97,7 @@ from companion.tensorflow.training import (
     evaluate,
     fit,
     predict,
+    train,
     use_threads,
 )
 from companion.tensorflow.transformer import (
@@ -148,6 +149,7 @@ __all__ = [
     "ReversibleSequential",
     "SEBottleneckBlock",
     "ScalarBias",
+    "ScalarScale",
     "ScaledAdd",
     "SeparableBlock",
     "SinusoidalPositions",
@@ -188,6 +190,7 @@ __all__ = [
     "sinkhorn",
     "speech_resnet",
     "sublayer",
+    "train",
     "transformer",
     "use_threads",
     "wide_resnet",

@@ -1,57 +1,56 @@
-"""Residual blocks: each is a choice of branch, shortcut, merge and activation."""
+"""Residual blocks: each is a choice of branch, shortcut, merge and activation.
+
+A network makes its blocks by ``Block(in_channels, out_channels, stride, shortcut, residual)`` and
+asks the class two questions, whose answers are False and True where the class has none:
+
+final_norm: whether norm and ReLU come first in a block (pre-activation). The network then ends its
+    stages with a norm and a ReLU, and has none in its stem.
+normalized: whether the block brings norms. If not, the network has none and starts by Fixup.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import KerasTensor as Tensor
 
 from companion import _checks
+from companion.tensorflow._layer import share_dtype
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
+from companion.tensorflow.merges import make_merge
 from companion.tensorflow.residual import Residual
+from companion.tensorflow.shortcuts import Shortcut
 from companion.tensorflow.shortcuts import shortcut as make_shortcut
 
 
-class _Block(Residual):
-    """A residual block that Keras can save: rebuilt from its arguments, not from its parts."""
+class Block(Residual):
+    """A residual connection that makes its parts itself: its dtype is theirs.
+
+    Parameters
+    ----------
+    branch: layers in a row. shortcut, merge, activation, preactivation: see :class:`Residual`.
+    """
 
     def __init__(
         self,
-        branch: list[keras.layers.Layer],
-        arguments: dict[str, Any],
+        branch: Sequence[keras.layers.Layer],
+        shortcut: Any = "identity",
         merge: keras.layers.Layer | None = None,
-        activation: bool = True,
+        activation: keras.layers.Layer | None = None,
+        preactivation: keras.layers.Layer | None = None,
         **keras_options: Any,
     ) -> None:
-        carry: Any = "identity"
-        if "shortcut" in arguments:
-            # Where no activation follows the sum, the block is a pre-activation one.
-            a = arguments
-            carry = make_shortcut(
-                a["shortcut"], a["in_channels"], a["out_channels"], a["stride"], norm=activation
-            )
-        if not _checks.boolean("residual", arguments.get("residual", True)):
-            carry = None
-        super().__init__(
-            keras.Sequential(branch, name="branch"),
-            carry,
-            merge,
-            keras.layers.ReLU(name="activation") if activation else None,
-            **keras_options,
-        )
-        self.arguments = dict(arguments)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**keras.layers.Layer.get_config(self), **self.arguments}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> _Block:
-        return cls(**config)
+        row = keras.Sequential(list(branch), name="branch")
+        super().__init__(row, shortcut, merge, activation, preactivation, **keras_options)
+        share_dtype(self, keras_options)
+        channels = self._arguments.get("in_channels")
+        self.known_shape = None if channels is None else (None, None, None, channels)
 
 
 @keras.saving.register_keras_serializable("companion")
-class BasicBlock(_Block):
+class BasicBlock(Block):
     """Two convolutions and a shortcut around both (He et al. 2015, figure 5 left).
 
     (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
@@ -60,9 +59,10 @@ class BasicBlock(_Block):
     ----------
     in_channels, out_channels: of the block.
     stride: of the first convolution and of the shortcut, default 1.
-    kernel_size: odd, of both convolutions, default 3.
-    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
+    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, or a callable, see :func:`shortcut`.
     residual: ``False`` gives the plain control, the same branch without a shortcut.
+    kernel_size: odd, of both convolutions, default 3.
+    merge: makes the merge from its channels, as :class:`Highway` does; ``None`` is addition.
 
     Raises
     ------
@@ -74,9 +74,10 @@ class BasicBlock(_Block):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        kernel_size: int = 3,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        kernel_size: int = 3,
+        merge: Callable[[int], keras.layers.Layer] | None = None,
         **keras_options: Any,
     ) -> None:
         branch = [
@@ -86,20 +87,16 @@ class BasicBlock(_Block):
             Conv2d(out_channels, out_channels, kernel_size, name="conv2"),
             BatchNorm2d(out_channels, name="norm2"),
         ]
-        arguments = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "stride": stride,
-            "kernel_size": kernel_size,
-            "shortcut": shortcut,
-            "residual": residual,
-        }
-        super().__init__(branch, arguments, **keras_options)
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        residual = _checks.boolean("residual", residual)
+        joined = make_merge(merge, out_channels)
+        after = keras.layers.ReLU(name="activation")
+        super().__init__(branch, carry if residual else None, joined, after, **keras_options)
 
 
 @keras.saving.register_keras_serializable("companion")
-class BottleneckBlock(_Block):
-    """1x1 to fewer channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
+class BottleneckBlock(Block):
+    """1x1 to fewer channels, 3x3, 1x1 to ``out_channels`` (He et al. 2015, figure 5 right).
 
     (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). A variant is
     a subclass that sets other class attributes:
@@ -112,8 +109,7 @@ class BottleneckBlock(_Block):
     ----------
     in_channels, out_channels: of the block; ``reduction`` must divide ``out_channels``.
     stride: of one convolution and of the shortcut, default 1.
-    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
-    residual: ``False`` gives the plain control, the same branch without a shortcut.
+    shortcut, residual, merge: see :class:`BasicBlock`.
 
     Raises
     ------
@@ -129,8 +125,9 @@ class BottleneckBlock(_Block):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], keras.layers.Layer] | None = None,
         **keras_options: Any,
     ) -> None:
         width = _checks.multiple_of("out_channels", out_channels, self.reduction) // self.reduction
@@ -145,14 +142,11 @@ class BottleneckBlock(_Block):
             Conv2d(width, out_channels, kernel_size=1, name="conv3"),
             BatchNorm2d(out_channels, name="norm3"),
         ]
-        arguments = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "stride": stride,
-            "shortcut": shortcut,
-            "residual": residual,
-        }
-        super().__init__(branch, arguments, **keras_options)
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        residual = _checks.boolean("residual", residual)
+        joined = make_merge(merge, out_channels)
+        after = keras.layers.ReLU(name="activation")
+        super().__init__(branch, carry if residual else None, joined, after, **keras_options)
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -203,4 +197,4 @@ def residual_block(
     _checks.rank("x", x.shape, 4, "(N, H, W, C)")
     filters = _checks.positive_int("filters", filters)
     strides = _checks.square_stride("strides", strides)
-    return BasicBlock(x.shape[-1], filters, strides, kernel_size, residual=residual)(x)
+    return BasicBlock(x.shape[-1], filters, strides, residual=residual, kernel_size=kernel_size)(x)

@@ -7,12 +7,13 @@ from typing import Any
 import keras
 
 from companion import _checks
-from companion.tensorflow.blocks import _Block
+from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
 from companion.tensorflow.merges import Concatenate
-from companion.tensorflow.networks import Built
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 
 
+@saved_by_builder
 def densenet_cifar(
     depth: int = 100,
     growth: int = 12,
@@ -60,17 +61,11 @@ def densenet_cifar(
         GlobalAveragePool(name="pool"),
         Dense(channels, num_classes, name="dense"),
     ]
-    arguments = {
-        "depth": depth,
-        "growth": growth,
-        "in_channels": in_channels,
-        "num_classes": num_classes,
-    }
-    return Built(parts, "densenet_cifar", arguments, seed)
+    return SavedByBuilder(parts, "densenet_cifar", seed)
 
 
 @keras.saving.register_keras_serializable("companion")
-class DenseLayer(_Block):
+class DenseLayer(Block):
     """BN-ReLU-1x1-BN-ReLU-3x3, its output beside its input (DenseNet-B, arXiv 1608.06993).
 
     (N, H, W, in_channels) to (N, H, W, in_channels + growth). Not a residual connection: it
@@ -96,7 +91,4 @@ class DenseLayer(_Block):
             keras.layers.ReLU(name="relu2"),
             Conv2d(4 * growth, growth, kernel_size=3, name="conv2"),
         ]
-        arguments = {"in_channels": in_channels, "growth": growth}
-        super().__init__(
-            branch, arguments, merge=Concatenate(name="merge"), activation=False, **keras_options
-        )
+        super().__init__(branch, merge=Concatenate(name="merge"), **keras_options)

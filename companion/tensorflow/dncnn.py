@@ -9,10 +9,11 @@ import keras
 from companion import _checks
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 from companion.tensorflow.merges import Subtract
-from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 
 
+@saved_by_builder
 def dncnn(
     depth: int = 17,
     channels: int = 64,
@@ -49,12 +50,10 @@ def dncnn(
         branch.append(keras.layers.ReLU(name=f"relu{i}"))
     branch.append(Conv2d(channels, in_channels, name=f"conv{depth}"))
     shortcut: Any = "identity" if _checks.boolean("residual", residual) else None
-    whole = Residual(keras.Sequential(branch), shortcut, merge=Subtract(), name="whole")
-    arguments = {
-        "depth": depth,
-        "channels": channels,
-        "in_channels": in_channels,
-        "norm": norm,
-        "residual": residual,
-    }
-    return Built([keras.Input((None, None, in_channels)), whole], "dncnn", arguments, seed)
+    whole = Residual(
+        keras.Sequential(branch, name="branch"),
+        shortcut,
+        merge=Subtract(name="merge"),
+        name="whole",
+    )
+    return SavedByBuilder([keras.Input((None, None, in_channels)), whole], "dncnn", seed)

@@ -2,47 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import KerasTensor as Tensor
 
-from companion.tensorflow.blocks import _Block
+from companion import _checks
+from companion.tensorflow._layer import Layer
+from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Conv2d
-from companion.tensorflow.merges import ScaledAdd
+from companion.tensorflow.merges import make_merge
+from companion.tensorflow.shortcuts import Shortcut
+from companion.tensorflow.shortcuts import shortcut as make_shortcut
 
 
 @keras.saving.register_keras_serializable("companion")
-class ScalarBias(keras.layers.Layer):
-    """x plus one learned number, from zero (Fixup, arXiv 1901.09321, section 3, rule 3)."""
+class ScalarBias(Layer):
+    """x plus one learned number, from 0 (Fixup, arXiv 1901.09321, section 3, rule 3)."""
 
     own_parameters = ("bias",)
+    known_shape = ()  # its weights depend on no shape
 
-    def __init__(self, **keras_options: Any) -> None:
-        super().__init__(**keras_options)
+    def build(self, shape: Any = None) -> None:
         self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
-        self.built = True
 
     def call(self, x: Tensor) -> Tensor:
         return x + self.bias
 
 
 @keras.saving.register_keras_serializable("companion")
-class FixupBlock(_Block):
+class ScalarScale(Layer):
+    """x times one learned number, from 1 (Fixup, arXiv 1901.09321, section 3, rule 3)."""
+
+    own_parameters = ("scale",)
+    known_shape = ()
+
+    def build(self, shape: Any = None) -> None:
+        self.scale = self.add_weight(shape=(1,), initializer="ones", name="scale")
+
+    def call(self, x: Tensor) -> Tensor:
+        return self.scale * x
+
+
+@keras.saving.register_keras_serializable("companion")
+class FixupBlock(Block):
     """A basic block without norms: scalar biases, one scalar multiplier (arXiv 1901.09321, fig. 1).
 
-    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). The name is
-    honest only with ``weights.initialize(model, seed, "fixup")``, which :func:`fixup_resnet` calls.
+    (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). It is Fixup
+    only after ``weights.initialize(model, seed, "fixup")``, which :func:`fixup_resnet` calls.
     Arguments and errors are those of :class:`PreActivationBlock`.
     """
+
+    normalized = False
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "A",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], keras.layers.Layer] | None = None,
         **keras_options: Any,
     ) -> None:
         branch = [
@@ -52,14 +73,11 @@ class FixupBlock(_Block):
             keras.layers.ReLU(name="relu1"),
             ScalarBias(name="bias3"),
             Conv2d(out_channels, out_channels, kernel_size=3, name="conv2"),
+            ScalarScale(name="scale"),
         ]
-        arguments = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "stride": stride,
-            "shortcut": shortcut,
-            "residual": residual,
-        }
-        super().__init__(branch, arguments, merge=ScaledAdd(1.0), activation=False, **keras_options)
-        after = [ScalarBias(name="bias"), keras.layers.ReLU(name="relu")]
-        self.activation = keras.Sequential(after, name="activation")
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
+        residual = _checks.boolean("residual", residual)
+        joined = make_merge(merge, out_channels)
+        bias, relu = ScalarBias(name="bias"), keras.layers.ReLU(name="relu")
+        after = keras.Sequential([bias, relu], name="activation")
+        super().__init__(branch, carry if residual else None, joined, after, **keras_options)

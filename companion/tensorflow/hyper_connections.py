@@ -1,12 +1,22 @@
-"""Many streams instead of one: hyper-connections, and attention over depth.
+"""Many streams instead of one: hyper-connections, free and on a manifold.
 
-The state is (N, T, n, C): n streams of width C beside one another. ``Residual`` stays what it was:
-its shortcut mixes the streams, its branch reads one vector from them and writes one back.
+Axes, here and in the reference:
+
+    N  batch    T  time    C  channels of a stream    n  streams    k  weights per stream
+
+The state is (N, T, n, C): n streams of width C beside one another. A block reads one vector from
+them for its branch, mixes them, and writes the branch's output to all of them:
+
+    y = write(mix(x), branch(read(x)))
+
+In the papers' words, read and mix are the width connection, here the shortcut of a ``Residual``;
+write is the depth connection, here its merge.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,11 +25,12 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
+from companion.tensorflow._layer import Layer
 from companion.tensorflow.residual import Residual
 
 
 @keras.saving.register_keras_serializable("companion")
-class ExpandStreams(keras.layers.Layer):
+class ExpandStreams(Layer):
     """Copy the stream n times: (N, T, C) to (N, T, n, C)."""
 
     def __init__(self, streams: int, **keras_options: Any) -> None:
@@ -30,12 +41,9 @@ class ExpandStreams(keras.layers.Layer):
         _checks.rank("x", x.shape, 3, "(N, T, C)")
         return ops.repeat(ops.expand_dims(x, 2), self.streams, axis=2)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "streams": self.streams}
-
 
 @keras.saving.register_keras_serializable("companion")
-class ReduceStreams(keras.layers.Layer):
+class ReduceStreams(Layer):
     """Mean over the streams: (N, T, n, C) to (N, T, C).
 
     The paper sums; the norm that follows does not see the factor n.
@@ -45,130 +53,134 @@ class ReduceStreams(keras.layers.Layer):
         return ops.mean(x, axis=2)
 
 
-class StreamWeights(keras.layers.Layer):
-    """Weights that the streams set: static + scale * tanh(norm(x) W), shape (N, T, n, k).
+class StreamWeights(Layer):
+    """static + scale * tanh(z W), the weights that a block's streams set, z being their norm.
 
-    Zhu et al. 2025, arXiv 2409.19606, eq. 10 to 13. W starts at zero, so the weights are static at
-    first.
-    """
-
-    own_parameters = ("static", "scale", "dynamic")
-
-    def __init__(self, channels: int, static: np.ndarray, **keras_options: Any) -> None:
-        super().__init__(**keras_options)
-        self.static = _weight(self, "static", static)  # (n, k)
-        self.scale = _weight(self, "scale", np.full(1, 0.01))
-        self.dynamic = _weight(self, "dynamic", np.zeros((channels, static.shape[1])))
-        self.built = True
-
-    def call(self, x: Tensor) -> Tensor:
-        mean = ops.mean(x, axis=-1, keepdims=True)
-        normal = (x - mean) * ops.rsqrt(ops.var(x, axis=-1, keepdims=True) + 1e-5)
-        return self.static + self.scale * ops.tanh(ops.matmul(normal, self.dynamic))
-
-
-class ManifoldWeights(keras.layers.Layer):
-    """static + scale * (norm(x) W), norm over all streams at once, shape (N, T, n, k).
-
-    Xie et al. 2025, arXiv 2512.24880, section 4.2: the numbers that are then constrained. W starts
-    at zero.
-    """
-
-    own_parameters = ("static", "scale", "dynamic")
-
-    def __init__(self, channels: int, static: np.ndarray, **keras_options: Any) -> None:
-        super().__init__(**keras_options)
-        self.shape = static.shape
-        self.static = _weight(self, "static", static)  # (n, k)
-        self.scale = _weight(self, "scale", np.full(1, 0.01))
-        self.dynamic = _weight(self, "dynamic", np.zeros((len(static) * channels, static.size)))
-        self.built = True
-
-    def call(self, x: Tensor) -> Tensor:
-        size, time = ops.shape(x)[:2]
-        flat = rms_norm(ops.reshape(x, (size, time, x.shape[2] * x.shape[3])))  # (N, T, n C)
-        moved = ops.reshape(ops.matmul(flat, self.dynamic), (size, time, *self.shape))
-        return self.static + self.scale * moved
-
-
-def _weight(layer: keras.layers.Layer, name: str, start: np.ndarray) -> Any:
-    """Add a weight that starts at the given array."""
-    values = start.astype(np.float32)
-    return layer.add_weight(
-        shape=values.shape, initializer=lambda shape, dtype: ops.cast(values, dtype), name=name
-    )
-
-
-class WidthConnection(keras.layers.Layer):
-    """The shortcut of hyper-connections: stream i becomes sum over j of H[j, i] times stream j."""
-
-    def __init__(
-        self, weights: keras.layers.Layer, constrained: bool, **keras_options: Any
-    ) -> None:
-        super().__init__(**keras_options)
-        self.mixing = weights
-        self.constrained = constrained
-        self.built = True
-
-    def call(self, x: Tensor) -> Tensor:
-        mixing = self.mixing(x)  # (N, T, n, n)
-        if self.constrained:
-            mixing = sinkhorn(mixing)
-        return ops.matmul(ops.transpose(mixing, (0, 1, 3, 2)), x)
-
-
-class DepthConnection(keras.layers.Layer):
-    """Read one vector from the streams, run the branch on it, write the result to all of them."""
-
-    def __init__(
-        self,
-        inner: keras.layers.Layer,
-        read: keras.layers.Layer,
-        write: keras.layers.Layer,
-        constrained: bool,
-        **keras_options: Any,
-    ) -> None:
-        super().__init__(**keras_options)
-        inner.name = "inner"
-        self.inner, self.read, self.write = inner, read, write
-        self.constrained = constrained
-        self.built = True
-
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        read, write = self.read(x), self.write(x)  # (N, T, n, 1)
-        if self.constrained:
-            read, write = ops.sigmoid(read), 2 * ops.sigmoid(write)
-        y = self.inner(ops.sum(read * x, axis=2), training=training)
-        return write * ops.expand_dims(y, 2)
-
-
-class _Wrapped(Residual):
-    """A residual connection that Keras saves by the branch that it wraps and its settings."""
-
-    wrapped: keras.layers.Layer
-    settings: dict[str, Any]
-
-    def get_config(self) -> dict[str, Any]:
-        branch = keras.saving.serialize_keras_object(self.wrapped)
-        return {**keras.layers.Layer.get_config(self), "branch": branch, **self.settings}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> _Wrapped:
-        branch = keras.saving.deserialize_keras_object(config["branch"])
-        return cls(**{**config, "branch": branch})
-
-
-@keras.saving.register_keras_serializable("companion")
-class HyperConnection(_Wrapped):
-    """n streams, mixed, read and written with learned weights (Zhu et al. 2025, arXiv 2409.19606).
-
-    (N, T, n, channels) to the same shape; :class:`ExpandStreams` before the first, :class:`ReduceStreams` after
-    the last. It starts (eq. 14) as one residual connection: streams that are equal stay equal, and
-    each becomes x + branch(x).
+    Zhu et al. 2025, arXiv 2409.19606, eq. 10 to 13: z is (N, T, n, C) and the result (N, T, n, k).
+    W starts at zero, so that the weights are static at first.
 
     Parameters
     ----------
-    branch: maps (N, T, channels) to the same shape.
+    width: of z's last axis. initial: (n, k), where the static part starts.
+    """
+
+    own_parameters = ("static", "scale", "dynamic")
+    known_shape = ()  # its weights depend on no shape
+
+    def __init__(self, width: int, initial: np.ndarray, **keras_options: Any) -> None:
+        self.width, self.initial = width, initial
+        super().__init__(**keras_options)
+
+    def _dynamic_shape(self, streams: int, k: int) -> tuple[int, int]:
+        return self.width, k
+
+    def build(self, shape: Any = None) -> None:
+        for name, start in (
+            ("static", self.initial),
+            ("scale", np.full(1, 0.01)),
+            ("dynamic", np.zeros(self._dynamic_shape(*self.initial.shape))),
+        ):
+            values = keras.initializers.Constant(start)
+            setattr(self, name, self.add_weight(shape=start.shape, initializer=values, name=name))
+
+    def call(self, z: Tensor) -> Tensor:
+        return self.static + self.scale * ops.tanh(ops.matmul(z, self.dynamic))
+
+
+class ManifoldWeights(StreamWeights):
+    """static + scale * (z W), z being the norm of all streams at once, (N, T, n C).
+
+    Xie et al. 2025, arXiv 2512.24880, section 4.2, eq. 7: the numbers that are then constrained.
+    """
+
+    def _dynamic_shape(self, streams: int, k: int) -> tuple[int, int]:
+        return self.width, streams * k
+
+    def call(self, z: Tensor) -> Tensor:
+        moved = ops.matmul(z, self.dynamic)
+        moved = ops.reshape(moved, (*ops.shape(z)[:2], *self.initial.shape))
+        return self.static + self.scale * moved
+
+
+class WidthConnection(Layer):
+    """Streams (N, T, n, C) to what is read, (N, T, C), the mixed streams, and writing weights.
+
+    Stream i becomes the sum over j of mix[j, i] times stream j. The norm of x, on which all three
+    weights depend, is computed once.
+
+    Parameters
+    ----------
+    read, mix, write: give weights (N, T, n, 1), (N, T, n, n) and (N, T, n, 1) for the norm of x.
+    """
+
+    def __init__(
+        self,
+        read: keras.layers.Layer,
+        mix: keras.layers.Layer,
+        write: keras.layers.Layer,
+        **keras_options: Any,
+    ) -> None:
+        super().__init__(**keras_options)
+        self.read, self.mix, self.write = read, mix, write
+
+    def weights_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the weights of x for reading, mixing and writing."""
+        mean, variance = ops.moments(x, axes=-1, keepdims=True)
+        z = (x - mean) * ops.rsqrt(variance + 1e-5)
+        return self.read(z), self.mix(z), self.write(z)
+
+    def call(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        read, mix, write = self.weights_of(x)
+        mixed = ops.matmul(ops.transpose(mix, (0, 1, 3, 2)), x)
+        return ops.sum(read * x, axis=2), mixed, write
+
+    def compute_output_spec(self, x: Tensor, training: bool | None = None) -> tuple:
+        shapes = (*x.shape[:2], x.shape[3]), x.shape, (*x.shape[:3], 1)
+        return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
+
+
+class ManifoldWidthConnection(WidthConnection):
+    """A width connection whose mixing matrix is doubly stochastic (arXiv 2512.24880, eq. 8)."""
+
+    def weights_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        flat = ops.reshape(x, (*ops.shape(x)[:2], x.shape[2] * x.shape[3]))
+        z = rms_norm(flat)  # (N, T, n C)
+        read, write = ops.sigmoid(self.read(z)), 2 * ops.sigmoid(self.write(z))
+        return read, sinkhorn(self.mix(z)), write
+
+
+class DepthConnection(Layer):
+    """Write the branch's output (N, T, C) to all streams (N, T, n, C), by weights (N, T, n, 1)."""
+
+    def call(self, streams: Tensor, branch: Tensor, weights: Tensor) -> Tensor:
+        return streams + weights * ops.expand_dims(branch, 2)
+
+
+class StreamResidual(Residual):
+    """y = write(mix(x), branch(read(x))): a width connection, the branch, a depth connection."""
+
+    def __init__(
+        self, branch: keras.layers.Layer, width: WidthConnection, **keras_options: Any
+    ) -> None:
+        depth = DepthConnection(name="merge", dtype=width.dtype_policy)
+        super().__init__(branch, shortcut=width, merge=depth, **keras_options)
+
+    def join(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        vector, mixed, weights = self.shortcut(x)
+        return self.merge(mixed, branch(vector), weights)
+
+
+@keras.saving.register_keras_serializable("companion")
+class HyperConnection(StreamResidual):
+    """y = write(mix(x), branch(read(x))) over n streams (Zhu et al. 2025, arXiv 2409.19606).
+
+    (N, T, n, channels) to the same shape; :class:`ExpandStreams` before the first,
+    :class:`ReduceStreams` after the last. It starts (eq. 14) as one residual connection: streams
+    that are equal stay equal, and each becomes x + branch(x).
+
+    Parameters
+    ----------
+    branch: maps (N, T, channels) to the same shape; further inputs of a call go to it.
     channels: of one stream.
     streams: n, default 4.
     index: the number of the layer; it starts by reading stream index mod n.
@@ -189,20 +201,19 @@ class HyperConnection(_Wrapped):
         channels = _checks.positive_int("channels", channels)
         n = _checks.positive_int("streams", streams)
         first = _checks.positive_int("index", index, minimum=0) % n
-        read = StreamWeights(channels, np.eye(n)[:, first : first + 1], name="read")
-        write = StreamWeights(channels, np.ones((n, 1)), name="write")
-        mix = StreamWeights(channels, np.eye(n), name="weights")
-        super().__init__(
-            DepthConnection(branch, read, write, False),
-            WidthConnection(mix, False),
-            **keras_options,
+        own = {"dtype": keras_options.get("dtype")}
+        width = WidthConnection(
+            read=StreamWeights(channels, np.eye(n)[:, first : first + 1], name="read", **own),
+            mix=StreamWeights(channels, np.eye(n), name="mix", **own),
+            write=StreamWeights(channels, np.ones((n, 1)), name="write", **own),
+            name="shortcut",
+            **own,
         )
-        self.wrapped = branch
-        self.settings = {"channels": channels, "streams": n, "index": index}
+        super().__init__(branch, width, **keras_options)
 
 
 @keras.saving.register_keras_serializable("companion")
-class ManifoldHyperConnection(_Wrapped):
+class ManifoldHyperConnection(StreamResidual):
     """Hyper-connections whose mixing matrix is doubly stochastic (Xie et al. 2025, 2512.24880).
 
     Rows and columns of non-negative numbers that sum to one mix streams without amplifying them,
@@ -218,14 +229,16 @@ class ManifoldHyperConnection(_Wrapped):
     ) -> None:
         channels = _checks.positive_int("channels", channels)
         n = _checks.positive_int("streams", streams, minimum=2)
-        read = ManifoldWeights(channels, np.full((n, 1), -math.log(n - 1)), name="read")
-        write = ManifoldWeights(channels, np.zeros((n, 1)), name="write")
-        mix = ManifoldWeights(channels, 4 * np.eye(n), name="weights")
-        super().__init__(
-            DepthConnection(branch, read, write, True), WidthConnection(mix, True), **keras_options
+        own = {"dtype": keras_options.get("dtype")}
+        start = np.full((n, 1), -math.log(n - 1))
+        width = ManifoldWidthConnection(
+            read=ManifoldWeights(n * channels, start, name="read", **own),
+            mix=ManifoldWeights(n * channels, 4 * np.eye(n), name="mix", **own),
+            write=ManifoldWeights(n * channels, np.zeros((n, 1)), name="write", **own),
+            name="shortcut",
+            **own,
         )
-        self.wrapped = branch
-        self.settings = {"channels": channels, "streams": n}
+        super().__init__(branch, width, **keras_options)
 
 
 def sinkhorn(logits: Tensor, iterations: int = 20) -> Tensor:

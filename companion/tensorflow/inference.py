@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from companion import _checks
 
@@ -43,9 +42,16 @@ def optimize_for_inference(model: keras.Model) -> Frozen:
     if len(model.outputs) != 1:
         raise ValueError(f"model must have one output, got {len(model.outputs)}")
     (x,) = inputs
-    call = tf.function(lambda x: model(x, training=False))
-    traced = call.get_concrete_function(tf.TensorSpec(x.shape, x.dtype))
-    return Frozen(convert_variables_to_constants_v2(traced), tuple(x.shape), x.dtype)
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
+
+    @tf.function(input_signature=[tf.TensorSpec(x.shape, x.dtype)])
+    def call(x: Any) -> Any:
+        # Arrays become constants of the graph, where variables would stay variables.
+        state = [tf.constant(a) for a in trainable], [tf.constant(a) for a in others]
+        return model.stateless_call(*state, x, training=False)[0]
+
+    return Frozen(call.get_concrete_function(), tuple(x.shape), x.dtype)
 
 
 class Frozen:
@@ -69,7 +75,7 @@ class Frozen:
         _checks.rank("x", x.shape, len(self.input_shape), f"like {self.input_shape}")
         if self.input_shape[-1] is not None:
             _checks.channels("x", x.shape[-1], self.input_shape[-1])
-        return self._function(x)[0]
+        return self._function(x)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Return the outputs as an array."""

@@ -1,4 +1,4 @@
-"""The three layers with weights, with the settings that both frameworks share."""
+"""The layers of an image network, with the settings that both frameworks share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
+from companion.tensorflow._layer import Layer, SavedByArguments
 
 
 @keras.saving.register_keras_serializable("companion")
-class Conv2d(keras.layers.Conv2D):
+class Conv2d(SavedByArguments, keras.layers.Conv2D):
     """Convolution, by default without bias, symmetric padding, He normal weights (fan-out).
 
     Input (N, H, W, in_channels), output (N, ceil(H / stride), ceil(W / stride), out_channels).
@@ -55,12 +56,18 @@ class Conv2d(keras.layers.Conv2D):
             kernel_initializer=keras.initializers.RandomNormal(stddev=variance**0.5),
             **keras_options,
         )
-        self.build((None, None, None, in_channels))
+        self.known_shape = (None, None, None, self.in_channels)
+
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
         self.input_spec = None  # the checks of call() speak the same words in both frameworks
 
+    def _check(self, shape: tuple) -> None:
+        _checks.rank("x", shape, 4, "(N, H, W, C)")
+        _checks.channels("x", shape[-1], self.in_channels)
+
     def call(self, x: Tensor) -> Tensor:
-        _checks.rank("x", x.shape, 4, "(N, H, W, C)")
-        _checks.channels("x", x.shape[-1], self.in_channels)
+        self._check(x.shape)
         margin = self.kernel_size[0] // 2
         if margin == 0 and self.stride > 1:
             # The pixels between are not read. Left to the kernel, the gradient of the weights
@@ -71,17 +78,8 @@ class Conv2d(keras.layers.Conv2D):
         return super().call(x)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
+        self._check(shape)
         return (*(_strided(shape, self.stride)), self.out_channels)
-
-    def get_config(self) -> dict[str, Any]:
-        sizes = {
-            "kernel_size": self.kernel_size[0],
-            "stride": self.stride,
-            "groups": self.groups,
-            "bias": self.use_bias,
-        }
-        channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
-        return {**keras.layers.Layer.get_config(self), **channels, **sizes}
 
 
 def _strided(shape: tuple, stride: int) -> tuple:
@@ -90,7 +88,7 @@ def _strided(shape: tuple, stride: int) -> tuple:
 
 
 @keras.saving.register_keras_serializable("companion")
-class BatchNorm2d(keras.layers.BatchNormalization):
+class BatchNorm2d(SavedByArguments, keras.layers.BatchNormalization):
     """Batch normalisation: eps 1e-5, weight of a new batch in the running statistics 0.1.
 
     Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1. Keras calls 0.9, the weight of the old
@@ -105,10 +103,15 @@ class BatchNorm2d(keras.layers.BatchNormalization):
         self.channels = _checks.positive_int("channels", channels)
         keras_options = {"epsilon": 1e-5, "momentum": 0.9, **keras_options}
         super().__init__(**keras_options)
-        self.build((None, None, None, channels))
+        self.known_shape = (None, None, None, self.channels)
+
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
         self.input_spec = None
 
     def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        _checks.rank("x", x.shape, 4, "(N, H, W, C)")
+        _checks.channels("x", x.shape[-1], self.channels)
         sizes = x.shape[:3]
         if training and None not in sizes:
             _checks.several_values("x", sizes[0] * sizes[1] * sizes[2])
@@ -129,16 +132,22 @@ class BatchNorm2d(keras.layers.BatchNormalization):
             kept.assign(kept * self.momentum + new * (1 - self.momentum))
         return y
 
-    def get_config(self) -> dict[str, Any]:
-        return {**keras.layers.Layer.get_config(self), "channels": self.channels}
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        _checks.rank("x", shape, 4, "(N, H, W, C)")
+        _checks.channels("x", shape[-1], self.channels)
+        return shape
 
 
 @keras.saving.register_keras_serializable("companion")
-class Dense(keras.layers.Dense):
-    """The classifier: (N, in_features) to (N, out_features) logits.
+class Dense(SavedByArguments, keras.layers.Dense):
+    """y = x W + b: (..., in_features) to (..., out_features).
 
-    Normal weights of standard deviation sqrt(1 / in_features), bias zero: no ReLU follows, so
-    nothing needs He's factor of two.
+    LeCun normal weights, variance 1 / in_features, which keep the variance of what comes in; bias
+    zero. Where a ReLU came before, take :class:`HiddenDense`.
+
+    Raises
+    ------
+    ValueError: a size below 1, or an input of another length.
     """
 
     gain = 1.0
@@ -153,11 +162,10 @@ class Dense(keras.layers.Dense):
             ),
             **keras_options,
         )
-        self.build((None, in_features))
+        self.known_shape = (None, self.in_features)
 
-    def get_config(self) -> dict[str, Any]:
-        sizes = {"in_features": self.in_features, "out_features": self.out_features}
-        return {**keras.layers.Layer.get_config(self), **sizes}
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -168,7 +176,7 @@ class HiddenDense(Dense):
 
 
 @keras.saving.register_keras_serializable("companion")
-class MaxPool2d(keras.layers.Layer):
+class MaxPool2d(Layer):
     """3x3 maximum with stride 2, padded by minus infinity: (N, H, W, C) to half the size.
 
     Zero padding would win over negative inputs at the border.
@@ -178,16 +186,10 @@ class MaxPool2d(keras.layers.Layer):
         x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))
         return ops.max_pool(x, 3, 2, padding="valid")
 
-    def compute_output_shape(self, shape: tuple) -> tuple:
-        return (*_strided(shape, 2), shape[3])
-
 
 @keras.saving.register_keras_serializable("companion")
-class GlobalAveragePool(keras.layers.Layer):
+class GlobalAveragePool(Layer):
     """Mean over all pixels: (N, H, W, C) to (N, C)."""
 
     def call(self, x: Tensor) -> Tensor:
         return ops.mean(x, axis=(1, 2))
-
-    def compute_output_shape(self, shape: tuple) -> tuple:
-        return (shape[0], shape[3])

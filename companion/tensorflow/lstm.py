@@ -8,14 +8,15 @@ import keras
 
 from companion import _checks
 from companion.tensorflow.layers import Dense
-from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.sequence_layers import (
     LSTM,
     Embedding,
 )
 
 
+@saved_by_builder
 def residual_lstm(
     vocabulary: int,
     depth: int,
@@ -40,17 +41,14 @@ def residual_lstm(
     seed = _checks.seed(seed)
     shortcut: Any = "identity" if _checks.boolean("residual", residual) else None
     depth = _checks.positive_int("depth", depth)
-    layers = [Residual(LSTM(channels, channels), shortcut, name=str(i)) for i in range(depth)]
+    layers = [
+        Residual(LSTM(channels, channels, name="branch"), shortcut, name=str(i))
+        for i in range(depth)
+    ]
     parts = [
         keras.Input((None,), dtype="int32"),
         Embedding(vocabulary, channels, name="embedding"),
         keras.Sequential(layers, name="layers"),
         Dense(channels, vocabulary, name="dense"),
     ]
-    arguments = {
-        "vocabulary": vocabulary,
-        "depth": depth,
-        "channels": channels,
-        "residual": residual,
-    }
-    return Built(parts, "residual_lstm", arguments, seed)
+    return SavedByBuilder(parts, "residual_lstm", seed)

@@ -1,11 +1,13 @@
 """Merges: how shortcut and branch become one stream again.
 
 Each is called as ``merge(shortcut, branch)``; shapes must be equal unless the merge says otherwise.
-Channels are the last axis, of images (N, H, W, C) as of tokens and vectors.
+A merge that tells channels apart is told their axis: the last by default, as in images
+(N, H, W, C), tokens (N, T, C) and vectors (N, C).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,10 +15,11 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
+from companion.tensorflow._layer import Layer
 
 
 @keras.saving.register_keras_serializable("companion")
-class Add(keras.layers.Layer):
+class Add(Layer):
     """shortcut + branch (He et al. 2015, eq. 1), never broadcast.
 
     Raises
@@ -25,12 +28,12 @@ class Add(keras.layers.Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
 
 @keras.saving.register_keras_serializable("companion")
-class ScaledAdd(keras.layers.Layer):
+class ScaledAdd(Layer):
     """shortcut + a * branch with one learned a: ReZero and SkipInit (both start at a = 0).
 
     Bachlechner et al. 2020, arXiv 2003.04887, eq. 1; De and Smith 2020, arXiv 2002.10444. At
@@ -46,31 +49,30 @@ class ScaledAdd(keras.layers.Layer):
     """
 
     own_parameters = ("scale",)
+    known_shape = ()  # its weights depend on no shape
 
     def __init__(self, initial: float = 0.0, **keras_options: Any) -> None:
         self.initial = _checks.finite_number("initial", initial)
         super().__init__(**keras_options)
-        self.scale = self.add_weight(
-            shape=(1,), initializer=keras.initializers.Constant(self.initial), name="scale"
-        )
-        self.built = True
+
+    def build(self, shape: Any = None) -> None:
+        start = keras.initializers.Constant(self.initial)
+        self.scale = self.add_weight(shape=(1,), initializer=start, name="scale")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + self.scale * branch
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "initial": self.initial}
 
 
 @keras.saving.register_keras_serializable("companion")
-class LayerScale(keras.layers.Layer):
+class LayerScale(Layer):
     """shortcut + diag(a) branch, a learned per channel (Touvron et al. 2021, arXiv 2103.17239).
 
     Parameters
     ----------
     channels: of the stream.
     initial: value of every a before training, default 1e-4. At 1 it is plain addition.
+    axis: of the channels, default -1.
 
     Raises
     ------
@@ -78,27 +80,30 @@ class LayerScale(keras.layers.Layer):
     """
 
     own_parameters = ("scale",)
+    known_shape = ()  # its weights depend on no shape
 
-    def __init__(self, channels: int, initial: float = 1e-4, **keras_options: Any) -> None:
+    def __init__(
+        self, channels: int, initial: float = 1e-4, axis: int = -1, **keras_options: Any
+    ) -> None:
         self.channels = _checks.positive_int("channels", channels)
         self.initial = _checks.finite_number("initial", initial)
+        self.axis = _checks.axis(axis)
         super().__init__(**keras_options)
-        self.scale = self.add_weight(
-            shape=(channels,), initializer=keras.initializers.Constant(self.initial), name="scale"
-        )
-        self.built = True
+
+    def build(self, shape: Any = None) -> None:
+        start = keras.initializers.Constant(self.initial)
+        self.scale = self.add_weight(shape=(self.channels,), initializer=start, name="scale")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
-        _checks.channels("branch", branch.shape[-1], self.channels)
-        return shortcut + self.scale * branch
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels, "initial": self.initial}
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
+        _checks.channels_on_axis("branch", branch.shape, self.axis, self.channels)
+        sizes = [1] * len(branch.shape)
+        sizes[self.axis] = self.channels
+        return shortcut + ops.reshape(self.scale, sizes) * branch
 
 
 @keras.saving.register_keras_serializable("companion")
-class Highway(keras.layers.Layer):
+class Highway(Layer):
     """(1 - T) * shortcut + T * branch, T = sigmoid(W shortcut + b).
 
     Srivastava et al. 2015, arXiv 1505.00387, eq. 3. The gate looks at the shortcut, which is the
@@ -109,6 +114,7 @@ class Highway(keras.layers.Layer):
     channels: of the stream.
     bias: initial b, default -2: blocks start by carrying most of their input. W starts at zero,
         so T is sigmoid(b) everywhere; there is no setting in which the gate is plain addition.
+    axis: of the channels, default -1.
 
     Raises
     ------
@@ -116,31 +122,33 @@ class Highway(keras.layers.Layer):
     """
 
     own_parameters = ("weight", "bias")
+    known_shape = ()
 
-    def __init__(self, channels: int, bias: float = -2.0, **keras_options: Any) -> None:
+    def __init__(
+        self, channels: int, bias: float = -2.0, axis: int = -1, **keras_options: Any
+    ) -> None:
         self.channels = _checks.positive_int("channels", channels)
         self.initial = _checks.finite_number("bias", bias)
+        self.axis = _checks.axis(axis)
         super().__init__(**keras_options)
-        self.weight = self.add_weight(
-            shape=(channels, channels), initializer="zeros", name="weight"
-        )  # (in, out)
-        self.bias = self.add_weight(
-            shape=(channels,), initializer=keras.initializers.Constant(self.initial), name="bias"
-        )
-        self.built = True
+
+    def build(self, shape: Any = None) -> None:
+        sizes, start = (self.channels,), keras.initializers.Constant(self.initial)
+        # (in, out)
+        self.weight = self.add_weight(shape=2 * sizes, initializer="zeros", name="weight")
+        self.bias = self.add_weight(shape=sizes, initializer=start, name="bias")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
-        _checks.channels("branch", branch.shape[-1], self.channels)
-        gate = ops.sigmoid(ops.matmul(shortcut, self.weight) + self.bias)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
+        _checks.channels_on_axis("branch", branch.shape, self.axis, self.channels)
+        vectors = ops.moveaxis(shortcut, self.axis, -1)
+        gate = ops.sigmoid(ops.matmul(vectors, self.weight) + self.bias)
+        gate = ops.moveaxis(gate, -1, self.axis)
         return (1 - gate) * shortcut + gate * branch
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels, "bias": self.initial}
 
 
 @keras.saving.register_keras_serializable("companion")
-class StochasticDepth(keras.layers.Layer):
+class StochasticDepth(Layer):
     """shortcut + b * branch: b is 0 or 1 at random for each example in training.
 
     Huang et al. 2016, arXiv 1603.09382, eq. 2 and 5: in inference the branch is multiplied by its
@@ -160,38 +168,44 @@ class StochasticDepth(keras.layers.Layer):
         self.survival = _checks.probability("survival", survival)
         super().__init__(**keras_options)
         self.generator = keras.random.SeedGenerator()
-        self.built = True
 
     def call(self, shortcut: Tensor, branch: Tensor, training: bool | None = None) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         if not training:
             return shortcut + self.survival * branch
         each = (ops.shape(branch)[0],) + (1,) * (len(branch.shape) - 1)
         kept = keras.random.uniform(each, seed=self.generator) < self.survival
         return shortcut + ops.cast(kept, branch.dtype) * branch
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "survival": self.survival}
-
 
 @keras.saving.register_keras_serializable("companion")
-class Concatenate(keras.layers.Layer):
+class Concatenate(Layer):
     """Shortcut and branch side by side along the channels (Huang et al. 2017, arXiv 1608.06993).
 
-    All axes but the channels must agree: (N, H, W, C) and (N, H, W, G) to (N, H, W, C + G).
+    All other axes must agree: (N, H, W, C) and (N, H, W, G) to (N, H, W, C + G).
+
+    Parameters
+    ----------
+    axis: of the channels, default -1.
 
     Raises
     ------
-    ValueError: another axis differs.
+    ValueError: an axis that is 0 or no integer, or shapes that differ on another axis.
     """
 
+    def __init__(self, axis: int = -1, **keras_options: Any) -> None:
+        self.axis = _checks.axis(axis)
+        super().__init__(**keras_options)
+
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, -1)
-        return ops.concatenate([shortcut, branch], axis=-1)
+        _checks.equal_shapes(
+            "shortcut and branch", shortcut.shape, branch.shape, except_axis=self.axis
+        )
+        return ops.concatenate([shortcut, branch], axis=self.axis)
 
 
 @keras.saving.register_keras_serializable("companion")
-class Subtract(keras.layers.Layer):
+class Subtract(Layer):
     """shortcut - branch: the branch predicts what to take away, as noise (DnCNN).
 
     Zhang et al. 2017, arXiv 1608.03981, section III.
@@ -202,5 +216,23 @@ class Subtract(keras.layers.Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch
+
+
+def make_merge(
+    merge: Callable[[int], keras.layers.Layer] | None, channels: int
+) -> keras.layers.Layer | None:
+    """Return ``merge(channels)``; ``None`` stays ``None``, which is addition.
+
+    Raises
+    ------
+    ValueError: a merge that is neither ``None`` nor callable, or that returns no layer.
+    """
+    if merge is None:
+        return None
+    ready = isinstance(merge, keras.layers.Layer) or not callable(merge)
+    made = merge if ready else merge(channels)
+    if ready or not isinstance(made, keras.layers.Layer):
+        raise ValueError(f"merge must be None or make a layer from channels, got {merge!r}")
+    return made

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 
 from companion import _checks
-from companion.tensorflow.blocks import _Block
+from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Dense, HiddenDense
 from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd
-from companion.tensorflow.networks import Built
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.sequence_layers import (
     BatchNorm1d,
     LayerNorm,
@@ -18,7 +18,7 @@ from companion.tensorflow.sequence_layers import (
 
 
 @keras.saving.register_keras_serializable("companion")
-class MLPBlock(_Block):
+class MLPBlock(Block):
     """(norm,) ReLU, dense, twice; nothing after the merge: (N, channels) to the same shape.
 
     Parameters
@@ -53,14 +53,16 @@ class MLPBlock(_Block):
             inside.append(HiddenDense(channels, channels, name=f"dense{i}"))
         merges: dict[str, Any] = {
             "add": lambda: None,
-            "rezero": ScaledAdd,
-            "layer_scale": lambda: LayerScale(channels),
-            "highway": lambda: Highway(channels),
+            "rezero": lambda: ScaledAdd(name="merge"),
+            "layer_scale": lambda: LayerScale(channels, axis=-1, name="merge"),
+            "highway": lambda: Highway(channels, axis=-1, name="merge"),
         }
-        arguments = {"channels": channels, "norm": norm, "merge": merge, "residual": residual}
-        super().__init__(inside, arguments, merges[merge](), activation=False, **keras_options)
+        shortcut = "identity" if _checks.boolean("residual", residual) else None
+        super().__init__(inside, shortcut, merges[merge](), **keras_options)
+        self.known_shape = (None, channels)
 
 
+@saved_by_builder
 def residual_mlp(
     in_features: int,
     num_classes: int,
@@ -96,13 +98,4 @@ def residual_mlp(
         keras.layers.ReLU(name="relu"),
         Dense(channels, num_classes, name="dense"),
     ]
-    arguments = {
-        "in_features": in_features,
-        "num_classes": num_classes,
-        "blocks": blocks,
-        "channels": channels,
-        "norm": norm,
-        "merge": merge,
-        "residual": residual,
-    }
-    return Built(parts, "residual_mlp", arguments, seed)
+    return SavedByBuilder(parts, "residual_mlp", seed)

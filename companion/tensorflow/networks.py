@@ -1,175 +1,29 @@
-"""Residual networks, each with its plain control at ``residual=False``."""
+"""Residual networks for images, each with its plain control at ``residual=False``."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from companion import _checks, architectures, weights
-from companion.architectures import Architecture
-from companion.tensorflow.blocks import (
-    BasicBlock,
-    BottleneckBlock,
-    BottleneckBlockV1,
-    ResNeXtBlock,
-    WideBottleneckBlock,
-)
-from companion.tensorflow.fixup import FixupBlock
-from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, MaxPool2d
-from companion.tensorflow.preactivation import PreActivationBlock, PreActivationBottleneckBlock
-from companion.tensorflow.separable import SeparableBlock
-from companion.tensorflow.squeeze_excitation import SEBottleneckBlock
+from companion import _checks, architectures
+from companion.tensorflow.resnet import ResNet
+from companion.tensorflow.shortcuts import Shortcut
 
-#: The blocks that an :class:`companion.architectures.Architecture` can name.
-BLOCKS: dict[str, Any] = {
-    "basic": BasicBlock,
-    "bottleneck": BottleneckBlock,
-    "bottleneck_v1": BottleneckBlockV1,
-    "wide": WideBottleneckBlock,
-    "resnext": ResNeXtBlock,
-    "se": SEBottleneckBlock,
-    "separable": SeparableBlock,
-    "fixup": FixupBlock,
-    "pre_activation": PreActivationBlock,
-    "pre_activation_bottleneck": PreActivationBottleneckBlock,
-}
-
-
-@keras.saving.register_keras_serializable("companion")
-class Built(keras.Sequential):
-    """Layers in a row, saved as the function that built them and its arguments.
-
-    Parameters
-    ----------
-    layers: the first is a ``keras.Input``.
-    builder: name of a public function of :mod:`companion.tensorflow`. arguments: of its call.
-    seed: of the initial weights; ``None`` draws one from Keras's generator.
-    """
-
-    def __init__(
-        self, layers: list[Any], builder: str, arguments: dict[str, Any], seed: int | None
-    ) -> None:
-        super().__init__(layers, name=builder)
-        self.builder = builder
-        self.arguments = arguments
-        if seed is None:
-            seed = int(keras.random.randint((), 0, 2**31 - 1))
-        weights.initialize(self, seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"builder": self.builder, "arguments": dict(self.arguments)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        builders = importlib.import_module("companion.tensorflow")
-        return getattr(builders, config["builder"])(**config["arguments"])
-
-
-@keras.saving.register_keras_serializable("companion")
-class ResNet(keras.Sequential):
-    """Stem, stages of residual blocks, and a classifier (He et al. 2015, table 1, section 4.2).
-
-    (N, H, W, in_channels) to logits (N, num_classes); any H and W that survive the strides.
-
-    Parameters
-    ----------
-    architecture: the depth table, see :mod:`companion.architectures`.
-    shortcut: option ``"A"``, ``"B"`` or ``"C"``.
-    residual: ``False`` gives the plain control: same branches, same initial weights.
-    in_channels, num_classes: of images and of labels.
-    seed: of the initial weights. The same seed gives the same weights in both frameworks, with
-        and without shortcuts. ``None`` draws one from Keras's generator.
-    """
-
-    def __init__(
-        self,
-        architecture: Architecture,
-        shortcut: str = "B",
-        residual: bool = True,
-        in_channels: int = 3,
-        num_classes: int = 1000,
-        seed: int | None = None,
-    ) -> None:
-        _checks.option("shortcut", shortcut, ("A", "B", "C"))
-        _checks.boolean("residual", residual)
-        _checks.positive_int("in_channels", in_channels)
-        _checks.positive_int("num_classes", num_classes)
-        seed = _checks.seed(seed)
-        channels = architecture.stem_channels
-        stem = [
-            Conv2d(
-                in_channels,
-                channels,
-                architecture.stem_kernel,
-                architecture.stem_stride,
-                name="conv",
-            )
-        ]
-        if not architecture.normalized:
-            stem.append(keras.layers.ReLU(name="relu"))
-        elif not architecture.pre_activation:
-            stem += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
-        if architecture.stem_pool:
-            stem.append(MaxPool2d(name="pool"))
-        stages = []
-        for s, stage in enumerate(architecture.stages):
-            blocks = []
-            for i in range(stage.blocks):
-                blocks.append(
-                    BLOCKS[architecture.block](
-                        channels,
-                        stage.out_channels,
-                        stride=stage.stride if i == 0 else 1,
-                        shortcut=shortcut,
-                        residual=residual,
-                        name=str(i),
-                    )
-                )
-                channels = stage.out_channels
-            stages.append(keras.Sequential(blocks, name=str(s)))
-        head = []
-        if architecture.pre_activation:
-            head += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
-        head += [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
-        super().__init__(
-            [
-                keras.Input((None, None, in_channels)),
-                keras.Sequential(stem, name="stem"),
-                keras.Sequential(stages, name="stages"),
-                keras.Sequential(head, name="head"),
-            ],
-            name=architecture.name,
-        )
-        self.arguments: dict[str, Any] = {
-            "architecture": architecture,
-            "shortcut": shortcut,
-            "residual": residual,
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-        }
-        if seed is None:
-            seed = int(keras.random.randint((), 0, 2**31 - 1))
-        weights.initialize(self, seed, "he" if architecture.normalized else "fixup")
-
-    def get_config(self) -> dict[str, Any]:
-        return {**self.arguments, "architecture": self.arguments["architecture"].as_dict()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ResNet:
-        return cls(**{**config, "architecture": Architecture.from_dict(config["architecture"])})
+Merge = Callable[[int], keras.layers.Layer]
 
 
 def cifar_resnet(
     depth: int,
     width: int = 16,
-    shortcut: str = "A",
+    shortcut: Shortcut = "A",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., keras.layers.Layer] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the small-image network of He et al. 2015, section 4.2: ``depth`` = 6n+2.
 
@@ -178,22 +32,24 @@ def cifar_resnet(
     depth: 8, 14, 20, 26, 32, ...
     width: channels of the first stage, default 16; then twice, then four times as many.
     shortcut: the paper's CIFAR networks use ``"A"``, the default.
-    residual, in_channels, num_classes, seed: see :class:`ResNet`.
+    residual, in_channels, num_classes, seed, block, merge: see :class:`ResNet`.
 
     Raises
     ------
     ValueError: a depth that is not 6n+2, or any argument out of its range.
     """
     table = architectures.cifar_resnet(depth, width)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def mnist_resnet(
-    shortcut: str = "B",
+    shortcut: Shortcut = "B",
     residual: bool = True,
     in_channels: int = 1,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., keras.layers.Layer] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the book's small network for 28 x 28 digits: a 5x5 stem and three basic blocks.
 
@@ -202,11 +58,16 @@ def mnist_resnet(
     ValueError: any argument out of its range, see :class:`ResNet`.
     """
     table = architectures.mnist_resnet()
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def residual_network(
-    input_shape: Sequence[int], num_classes: int, residual: bool = True, seed: int | None = None
+    input_shape: Sequence[int],
+    num_classes: int,
+    residual: bool = True,
+    seed: int | None = None,
+    block: Callable[..., keras.layers.Layer] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the source article's network, corrected: a 7x7 stem and five blocks of 64 channels.
 
@@ -214,7 +75,7 @@ def residual_network(
     ----------
     input_shape: (height, width, channels) of one image. (PyTorch: (channels, height, width).)
     num_classes: length of the logits; apply softmax for probabilities.
-    residual, seed: see :class:`ResNet`.
+    residual, seed, block, merge: see :class:`ResNet`.
 
     Raises
     ------
@@ -222,7 +83,7 @@ def residual_network(
     """
     _, _, channels = _checks.image_shape("input_shape", input_shape, "(height, width, channels)")
     table = architectures.article_network()
-    return ResNet(table, "B", residual, channels, num_classes, seed)
+    return ResNet(table, "B", residual, channels, num_classes, seed, block, merge)
 
 
 def resnet18(**options: Any) -> ResNet:
@@ -256,8 +117,8 @@ def resnet152(version: str = "v1.5", **options: Any) -> ResNet:
 
 def _bottlenecks(depth: int, version: str, options: dict[str, Any]) -> ResNet:
     _checks.option("version", version, ("v1.5", "v1"))
-    block = "bottleneck_v1" if version == "v1" else None
-    return ResNet(architectures.imagenet_resnet(depth, block), **options)
+    name = "bottleneck_v1" if version == "v1" else None
+    return ResNet(architectures.imagenet_resnet(depth, name), **options)
 
 
 def wide_resnet50_2(**options: Any) -> ResNet:
@@ -278,45 +139,51 @@ def se_resnet50(**options: Any) -> ResNet:
 def cifar_preact_resnet(
     depth: int,
     width: int = 16,
-    shortcut: str = "A",
+    shortcut: Shortcut = "A",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., keras.layers.Layer] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the small-image network with pre-activation (He et al. 2016, arXiv 1603.05027).
 
     Arguments and errors are those of :func:`cifar_resnet`.
     """
     table = architectures.cifar_preact_resnet(depth, width)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def fixup_resnet(
     depth: int,
     width: int = 16,
-    shortcut: str = "A",
+    shortcut: Shortcut = "A",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., keras.layers.Layer] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the small-image network without norms, started by Fixup (arXiv 1901.09321).
 
     Arguments and errors are those of :func:`cifar_resnet`.
     """
     table = architectures.fixup_resnet(depth, width)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def wide_resnet(
     depth: int,
     k: int,
-    shortcut: str = "B",
+    shortcut: Shortcut = "B",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., keras.layers.Layer] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return WRN-depth-k for small images (Zagoruyko and Komodakis 2016, arXiv 1605.07146).
 
@@ -324,11 +191,11 @@ def wide_resnet(
     ----------
     depth: 10, 16, 22, 28, ... (6n+4).
     k: widening factor; the stages have 16k, 32k, 64k channels.
-    shortcut, residual, in_channels, num_classes, seed: see :class:`ResNet`.
+    shortcut, residual, in_channels, num_classes, seed, block, merge: see :class:`ResNet`.
 
     Raises
     ------
     ValueError: a depth that is not 6n+4, or any argument out of its range.
     """
     table = architectures.wide_resnet(depth, k)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)

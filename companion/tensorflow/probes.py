@@ -37,9 +37,9 @@ def gradient_norms(model: keras.layers.Layer, loss: Callable[[], Tensor]) -> dic
     model: whose weights (variables of two axes or more: convolutions, dense) are measured.
     loss: called without arguments, returns a scalar computed with the model.
     """
-    variables = [v for v in model.trainable_variables if len(v.shape) > 1]
     with tf.GradientTape() as tape:
         value = loss()
+    variables = [v for v in model.trainable_variables if len(v.shape) > 1]
     gradients = tape.gradient(value, [v.value for v in variables])
     return {
         v.path: 0.0 if g is None else float(tf.norm(g))

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import keras
 from keras import KerasTensor as Tensor
 
+from companion.tensorflow._layer import FurtherInputs, as_layer, first_output
 from companion.tensorflow.merges import Add
 from companion.tensorflow.shortcuts import Identity
 
+#: A Keras layer, or a plain function of tensors.
+Part: TypeAlias = keras.layers.Layer | Callable[..., Any]
+PARTS = ("branch", "shortcut", "merge", "activation", "preactivation")
+
 
 @keras.saving.register_keras_serializable("companion")
-class Residual(keras.layers.Layer):
-    """y = activation(merge(shortcut(x), branch(x)))  (He et al. 2015, eq. 1 and 2).
+class Residual(FurtherInputs):
+    """y = activation(merge(shortcut(u), branch(u))) with u = preactivation(x).
 
-    TensorFlow's tensors cannot be changed in place, so no branch can spoil its shortcut here; the
-    PyTorch twin has to check.
+    He et al. 2015, arXiv 1512.03385, eq. 1 and 2; He et al. 2016, arXiv 1603.05027, eq. 1 and 2.
+    Each part is a Keras layer or a plain function. TensorFlow's tensors cannot be changed in place,
+    so no branch can spoil its shortcut here; the PyTorch twin has to check.
 
     Parameters
     ----------
-    branch: what the block computes, F(x).
-    shortcut: what carries x past the branch, default ``"identity"``. ``None`` is the plain control:
-        no shortcut, no merge, y = activation(branch(x)).
+    branch: what the block computes, F(u). Further inputs of a call go to the branch alone, as an
+        attention's key, value and mask. Where it returns a tuple, as ``MultiHeadAttention`` and
+        ``LSTM`` can, the first entry is merged and the others are dropped.
+    shortcut: what carries u past the branch, default ``"identity"``. ``None`` is the plain control:
+        no shortcut, no merge (``merge`` is dropped), y = activation(branch(u)).
     merge: called as ``merge(shortcut, branch)``; ``None`` means addition.
     activation: after the merge; ``None`` means none.
+    preactivation: before the split, shared by shortcut and branch; ``None`` means none, u = x.
+
+    Raises
+    ------
+    ValueError: a part that is neither a layer nor a function.
 
     Examples
     --------
@@ -36,43 +50,50 @@ class Residual(keras.layers.Layer):
 
     def __init__(
         self,
-        branch: keras.layers.Layer,
-        shortcut: keras.layers.Layer | Literal["identity"] | None = "identity",
-        merge: keras.layers.Layer | None = None,
-        activation: keras.layers.Layer | None = None,
+        branch: Part,
+        shortcut: Part | Literal["identity"] | None = "identity",
+        merge: Part | None = None,
+        activation: Part | None = None,
+        preactivation: Part | None = None,
         **keras_options: Any,
     ) -> None:
         super().__init__(**keras_options)
-        self.branch = branch
-        self.shortcut = Identity(name="shortcut") if shortcut == "identity" else shortcut
-        self.merge = Add(name="merge") if merge is None else merge
-        self.activation = Identity(name="activation") if activation is None else activation
+        self.supports_masking = True
+        own = {"dtype": self.dtype_policy}
+        if preactivation is None:
+            preactivation = Identity(name="preactivation", **own)
+        if shortcut == "identity":
+            shortcut = Identity(name="shortcut", **own)
+        if shortcut is None:
+            merge = None
+        elif merge is None:
+            merge = Add(name="merge", **own)
+        if activation is None:
+            activation = Identity(name="activation", **own)
+        self.preactivation = as_layer("preactivation", preactivation)
+        self.branch = as_layer("branch", branch)
+        self.shortcut: Any = None if shortcut is None else as_layer("shortcut", shortcut)
+        self.merge: Any = None if merge is None else as_layer("merge", merge)
+        self.activation = as_layer("activation", activation)
 
-    def build(self, shape: tuple) -> None:
-        # Parts that know their channels are built already; a user's own branch may not be.
-        for part in (self.branch, self.shortcut):
-            if part is not None and not part.built:
-                part.build(shape)
-        self.built = True
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The parts, for ``summary(expand_nested=True)``; identities but the shortcut left out."""
+        parts = self._flatten_layers(include_self=False, recursive=False)
+        return [p for p in parts if p is self.shortcut or not isinstance(p, Identity)]
 
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        branch = self.branch(x, training=training)
-        if self.shortcut is None:
-            return self.activation(branch)
-        return self.activation(self.merge(self.shortcut(x, training=training), branch))
+    def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Tensor:
+        return self.join(x, lambda u: first_output(self.branch(u, *inputs, **named)))
 
-    def get_config(self) -> dict[str, Any]:
-        parts = {
-            name: None
-            if (part := getattr(self, name)) is None
-            else keras.saving.serialize_keras_object(part)
-            for name in ("branch", "shortcut", "merge", "activation")
-        }
-        return {**super().get_config(), **parts}
+    def join(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return y; ``branch`` is F, with the further inputs of the call and one output."""
+        u = self.preactivation(x)
+        y = branch(u)
+        if self.shortcut is None or self.merge is None:
+            return self.activation(y)
+        return self.activation(self.merge(self.shortcut(u), y))
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Residual:
-        for name in ("branch", "shortcut", "merge", "activation"):
-            if isinstance(config.get(name), dict):
-                config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+    def saved_arguments(self) -> dict[str, Any]:
+        if type(self).__init__ is not Residual.__init__:
+            return super().saved_arguments()  # a block that makes its parts itself
+        return {name: getattr(self, name) for name in PARTS}  # one may have been replaced

@@ -8,14 +8,15 @@ from keras import ops
 
 from companion import _checks
 from companion.architectures import IMAGENET
+from companion.tensorflow._layer import Layer
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.tensorflow.networks import Built
-from companion.tensorflow.residual import Residual
+from companion.tensorflow.preactivation import PreActivatedResidual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.shortcuts import Identity, ZeroPad
 
 
 @keras.saving.register_keras_serializable("companion")
-class ZeroPaddedMaxPool2d(keras.layers.Layer):
+class ZeroPaddedMaxPool2d(Layer):
     """3x3 maximum with stride 2, padded by zeros, which win over negative inputs at the border.
 
     Wrong where no ReLU came before, and kept because Keras's published weights were trained so.
@@ -25,6 +26,7 @@ class ZeroPaddedMaxPool2d(keras.layers.Layer):
         return ops.max_pool(ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2, padding="valid")
 
 
+@saved_by_builder
 def resnet50_v2(
     residual: bool = True,
     in_channels: int = 3,
@@ -33,10 +35,8 @@ def resnet50_v2(
 ) -> keras.Sequential:
     """Return ResNet-50 with pre-activation as keras.applications builds it (arXiv 1603.05027).
 
-    (N, H, W, in_channels) to logits (N, num_classes). Three details are Keras's own: the stride is
-    in the last block of a stage, convolutions that no norm follows have biases, and the first
-    block of a stage projects the stream after its first norm and ReLU, so that these two stand
-    before the residual connection.
+    (N, H, W, in_channels) to logits (N, num_classes). Two details are Keras's own: the stride is in
+    the last block of a stage, and convolutions that no norm follows have biases.
 
     Parameters
     ----------
@@ -75,15 +75,14 @@ def resnet50_v2(
         keras.Sequential(stages, name="stages"),
         keras.Sequential(head, name="head"),
     ]
-    arguments = {"residual": residual, "in_channels": in_channels, "num_classes": num_classes}
-    return Built(parts, "resnet50_v2", arguments, seed)
+    return SavedByBuilder(parts, "resnet50_v2", seed)
 
 
 def _block(
     channels: int, width: int, stride: int, first: bool, residual: bool, name: str
 ) -> keras.layers.Layer:
     before = [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
-    branch = [
+    rest = [
         Conv2d(channels, width, kernel_size=1, name="conv1"),
         BatchNorm2d(width, name="norm1"),
         keras.layers.ReLU(name="relu1"),
@@ -93,8 +92,8 @@ def _block(
         Conv2d(width, 4 * width, kernel_size=1, bias=True, name="conv3"),
     ]
     if first:
-        project = Conv2d(channels, 4 * width, kernel_size=1, stride=stride, bias=True)
-        block = Residual(keras.Sequential(branch), project if residual else None, name="block")
-        return keras.Sequential([*before, block], name=name)
+        project = Conv2d(channels, 4 * width, 1, stride, bias=True, name="shortcut")
+        block = PreActivatedResidual(before, rest, project, residual, name="block")
+        return keras.Sequential([block], name=name)  # weights are drawn by name: it keeps its own
     carry = Identity() if stride == 1 else ZeroPad(channels, channels, stride)
-    return Residual(keras.Sequential([*before, *branch]), carry if residual else None, name=name)
+    return PreActivatedResidual(before, rest, carry, residual, name=name)

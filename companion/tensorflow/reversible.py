@@ -1,4 +1,11 @@
-"""Reversible blocks: the input is computed back from the output, so nothing has to be stored."""
+"""Reversible blocks: the input is computed back from the output, so nothing has to be stored.
+
+A block is a ``Residual`` over two halves of the channels:
+
+    (y1, y2) = (x2, x1 + F(x2)),    (x1, x2) = (y2 - F(y1), y1)
+
+A stack of them leaves its equation once: in the backward pass, where it recomputes.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +19,34 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
+from companion.tensorflow._layer import Layer, deserialize
+from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.tensorflow.networks import Built
-from companion.tensorflow.residual import Residual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.shortcuts import Identity, ZeroPad
 
 
 @keras.saving.register_keras_serializable("companion")
-class SecondHalf(keras.layers.Layer):
+class SecondHalf(Layer):
     """The second half of the channels: (N, H, W, 2 C) to (N, H, W, C)."""
 
     def call(self, x: Tensor) -> Tensor:
         return ops.split(x, 2, axis=-1)[1]
 
 
-class EachHalf(keras.layers.Layer):
+class EachHalf(Layer):
     """Apply a shortcut to both halves of the channels."""
 
     def __init__(self, inner: keras.layers.Layer, **keras_options: Any) -> None:
         super().__init__(**keras_options)
         self.inner = inner
-        self.built = True
 
     def call(self, x: Tensor) -> Tensor:
         return ops.concatenate([self.inner(half) for half in ops.split(x, 2, axis=-1)], axis=-1)
 
 
 @keras.saving.register_keras_serializable("companion")
-class AdditiveCoupling(keras.layers.Layer):
+class AdditiveCoupling(Layer):
     """(x1, x2) and F(x2) to (x2, x1 + F(x2)): x2 is kept, so x1 can be computed back.
 
     Gomez et al. 2017, arXiv 1707.04585, eq. 6; the halves change places, so that the next block
@@ -52,12 +59,12 @@ class AdditiveCoupling(keras.layers.Layer):
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         first, second = ops.split(shortcut, 2, axis=-1)
-        _checks.same_shape(first.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", first.shape, branch.shape)
         return ops.concatenate([second, first + branch], axis=-1)
 
 
 @keras.saving.register_keras_serializable("companion")
-class ReversibleBlock(Residual):
+class ReversibleBlock(Block):
     """Half of a reversible unit: a pre-activation branch on one half, added to the other.
 
     (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels). Two of them in
@@ -90,18 +97,14 @@ class ReversibleBlock(Residual):
             ],
             name="function",
         )
-        function.build((None, None, None, half_in))
         self_inverse = in_channels == out_channels and stride == 1
         shortcut = Identity() if self_inverse else EachHalf(ZeroPad(half_in, half_out, stride))
-        branch = keras.Sequential([SecondHalf(name="pick"), function])
-        super().__init__(branch, shortcut, AdditiveCoupling(), **keras_options)
-        self.function = function
+        branch, merge = [SecondHalf(name="pick"), function], AdditiveCoupling(name="merge")
+        super().__init__(branch, shortcut, merge, **keras_options)
         self.reversible = self_inverse
-        self.arguments = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "stride": stride,
-        }
+
+    def _function(self, half: Tensor, training: bool | None) -> Tensor:
+        return self.branch.get_layer("function")(half, training=training)
 
     def inverse(self, y: Tensor, training: bool | None = None) -> Tensor:
         """Return the x of which y is the output, to rounding: x1 = y2 - F(y1).
@@ -113,7 +116,7 @@ class ReversibleBlock(Residual):
         if not self.reversible:
             raise ValueError("a block that changes channels or stride cannot be inverted")
         second, summed = ops.split(y, 2, axis=-1)
-        return ops.concatenate([summed - self.function(second, training=training), second], axis=-1)
+        return ops.concatenate([summed - self._function(second, training), second], axis=-1)
 
     def step_back(
         self, y: Tensor, dy: Tensor, training: bool | None
@@ -124,20 +127,14 @@ class ReversibleBlock(Residual):
         variables = [v.value for v in self.trainable_variables]
         with tf.GradientTape() as tape:
             tape.watch(second)
-            f = self.function(second, training=training)
+            f = self._function(second, training)
         d_branch, *d_variables = tape.gradient(f, [second, *variables], d_summed)
         x = ops.concatenate([summed - f, second], axis=-1)
         return x, ops.concatenate([d_summed, d_second + d_branch], axis=-1), d_variables
 
-    def get_config(self) -> dict[str, Any]:
-        return {**keras.layers.Layer.get_config(self), **self.arguments}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ReversibleBlock:
-        return cls(**config)
-
-
-class ReversibleSequential(keras.layers.Layer):
+@keras.saving.register_keras_serializable("companion")
+class ReversibleSequential(Layer):
     """A stack of :class:`ReversibleBlock` that keeps only its output for the backward pass.
 
     Parameters
@@ -156,20 +153,34 @@ class ReversibleSequential(keras.layers.Layer):
         if not all(block.reversible for block in blocks):
             raise ValueError("blocks must be reversible, got one that changes channels or stride")
         super().__init__(**keras_options)
-        for i, block in enumerate(blocks):
-            block.name = str(i)
         self.blocks = list(blocks)
         self.recompute = _checks.boolean("recompute", recompute)
+        self.known_shape = blocks[0].known_shape if blocks else None
 
-    def build(self, shape: tuple) -> None:
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The blocks, for ``summary(expand_nested=True)``."""
+        return self.blocks
+
+    def build(self, shape: Any = None) -> None:
         for block in self.blocks:
             block.build(shape)
-        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        blocks = keras.saving.serialize_keras_object(self.blocks)  # with what is frozen in them
+        config = {k: v for k, v in super().get_config().items() if k != "frozen"}
+        return {**config, "blocks": blocks}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ReversibleSequential:
+        options = {k: deserialize(v) for k, v in config.items()}
+        return cls(*options.pop("blocks"), **options)
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        if self.recompute and not isinstance(x, keras.KerasTensor):
-            return self._recomputed(x, training)
-        return self._plain(x, training)
+        return self._recomputed(x, training) if self.recompute else self._plain(x, training)
+
+    def compute_output_spec(self, x: Tensor, training: bool | None = None) -> Any:
+        return self._plain(x, training)  # recomputing changes no shape
 
     def _plain(self, x: Tensor, training: bool | None) -> Tensor:
         for block in self.blocks:
@@ -209,6 +220,7 @@ def _statistics_kept(stack: keras.layers.Layer) -> Iterator[None]:
             norm.momentum = momentum
 
 
+@saved_by_builder
 def revnet_cifar(
     depth: int = 38,
     width: int = 32,
@@ -248,7 +260,7 @@ def revnet_cifar(
         if i > 0:
             parts.append(ReversibleBlock(channels, 2 * channels, stride=2, name=f"widen{i}"))
             channels, halves = 2 * channels, halves - 1
-        blocks = [ReversibleBlock(channels, channels) for _ in range(halves)]
+        blocks = [ReversibleBlock(channels, channels, name=str(j)) for j in range(halves)]
         parts.append(ReversibleSequential(*blocks, recompute=recompute, name=f"stage{i}"))
     parts += [
         BatchNorm2d(channels, name="norm"),
@@ -256,11 +268,4 @@ def revnet_cifar(
         GlobalAveragePool(name="pool"),
         Dense(channels, num_classes, name="dense"),
     ]
-    arguments = {
-        "depth": depth,
-        "width": width,
-        "recompute": recompute,
-        "in_channels": in_channels,
-        "num_classes": num_classes,
-    }
-    return Built(parts, "revnet_cifar", arguments, seed)
+    return SavedByBuilder(parts, "revnet_cifar", seed)

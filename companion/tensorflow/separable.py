@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from companion.tensorflow.blocks import _Block
+from companion import _checks
+from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
+from companion.tensorflow.merges import make_merge
+from companion.tensorflow.shortcuts import Shortcut
+from companion.tensorflow.shortcuts import shortcut as make_shortcut
 
 
 @keras.saving.register_keras_serializable("companion")
-class SeparableBlock(_Block):
+class SeparableBlock(Block):
     """Two depthwise separable convolutions: each channel by itself, then 1x1 across them.
 
     Chollet 2017, arXiv 1610.02357. A 3x3 convolution of C to C channels has 9 C^2 weights, this
     one 9 C + C^2. (N, H, W, in_channels) to (N, ceil(H / stride), ceil(W / stride), out_channels).
-    Arguments and errors are those of :class:`BottleneckBlock`, without the divisor.
+    Arguments and errors are those of :class:`BottleneckBlock`; any ``out_channels`` will do.
     """
 
     def __init__(
@@ -24,8 +29,9 @@ class SeparableBlock(_Block):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], keras.layers.Layer] | None = None,
         **keras_options: Any,
     ) -> None:
         branch = [
@@ -37,11 +43,8 @@ class SeparableBlock(_Block):
             Conv2d(out_channels, out_channels, kernel_size=1, name="point2"),
             BatchNorm2d(out_channels, name="norm2"),
         ]
-        arguments = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "stride": stride,
-            "shortcut": shortcut,
-            "residual": residual,
-        }
-        super().__init__(branch, arguments, **keras_options)
+        carry = make_shortcut(shortcut, in_channels, out_channels, stride)
+        residual = _checks.boolean("residual", residual)
+        joined = make_merge(merge, out_channels)
+        after = keras.layers.ReLU(name="activation")
+        super().__init__(branch, carry if residual else None, joined, after, **keras_options)

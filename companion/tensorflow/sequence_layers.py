@@ -11,19 +11,14 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
+from companion.tensorflow._layer import Layer, SavedByArguments
 from companion.tensorflow.layers import Dense
 
 _FAN_IN = {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"}
 
 
-def _config(layer: keras.layers.Layer, *names: str) -> dict[str, Any]:
-    """Return Keras's basic settings of a layer and the named attributes."""
-    own = {name: getattr(layer, name) for name in names}
-    return {**keras.layers.Layer.get_config(layer), **own}
-
-
 @keras.saving.register_keras_serializable("companion")
-class Conv1d(keras.layers.Conv1D):
+class Conv1d(SavedByArguments, keras.layers.Conv1D):
     """Convolution over time without bias, symmetric padding, He normal weights (fan-out).
 
     (N, T, in_channels) to (N, T, out_channels). With ``dilation`` d the kernel reads every d-th
@@ -56,21 +51,27 @@ class Conv1d(keras.layers.Conv1D):
             kernel_initializer=keras.initializers.RandomNormal(stddev=std),
             **keras_options,
         )
-        self.build((None, None, in_channels))
-        self.input_spec = None
+        self.known_shape = (None, None, self.in_channels)
+
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
+        self.input_spec = None  # the checks of call() speak the same words in both frameworks
+
+    def _check(self, shape: tuple) -> None:
+        _checks.rank("x", shape, 3, "(N, T, C)")
+        _checks.channels("x", shape[2], self.in_channels)
 
     def call(self, x: Tensor) -> Tensor:
-        _checks.rank("x", x.shape, 3, "(N, T, C)")
-        _checks.channels("x", x.shape[2], self.in_channels)
+        self._check(x.shape)
         return super().call(x)
 
-    def get_config(self) -> dict[str, Any]:
-        size = {"kernel_size": self.kernel_size[0]}
-        return {**_config(self, "in_channels", "out_channels", "dilation"), **size}
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        self._check(shape)
+        return (*shape[:2], self.out_channels)
 
 
 @keras.saving.register_keras_serializable("companion")
-class BatchNorm1d(keras.layers.BatchNormalization):
+class BatchNorm1d(SavedByArguments, keras.layers.BatchNormalization):
     """Batch normalisation of vectors (N, C) or sequences (N, T, C), eps 1e-5, new weight 0.1.
 
     Raises
@@ -81,8 +82,15 @@ class BatchNorm1d(keras.layers.BatchNormalization):
     def __init__(self, channels: int, **keras_options: Any) -> None:
         self.channels = _checks.positive_int("channels", channels)
         super().__init__(**{"epsilon": 1e-5, "momentum": 0.9, **keras_options})
-        self.build((None, channels))
+        self.known_shape = (None, self.channels)
+
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
         self.input_spec = None
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        _checks.channels("x", shape[-1], self.channels)
+        return shape
 
     def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         _checks.channels("x", x.shape[-1], self.channels)
@@ -91,12 +99,9 @@ class BatchNorm1d(keras.layers.BatchNormalization):
         flat = ops.reshape(x, (-1, self.channels))
         return ops.reshape(super().call(flat, training=training), ops.shape(x))
 
-    def get_config(self) -> dict[str, Any]:
-        return _config(self, "channels")
-
 
 @keras.saving.register_keras_serializable("companion")
-class LayerNorm(keras.layers.LayerNormalization):
+class LayerNorm(SavedByArguments, keras.layers.LayerNormalization):
     """Normalise each vector (..., C) by its own mean and variance (Ba et al. 2016, 1607.06450).
 
     Raises
@@ -107,36 +112,47 @@ class LayerNorm(keras.layers.LayerNormalization):
     def __init__(self, channels: int, **keras_options: Any) -> None:
         self.channels = _checks.positive_int("channels", channels)
         super().__init__(**{"epsilon": 1e-5, **keras_options})
-        self.build((None, channels))
+        self.known_shape = (None, self.channels)
+
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        _checks.channels("x", shape[-1], self.channels)
+        return shape
 
     def call(self, x: Tensor) -> Tensor:
         _checks.channels("x", x.shape[-1], self.channels)
         return super().call(x)
 
-    def get_config(self) -> dict[str, Any]:
-        return _config(self, "channels")
-
 
 @keras.saving.register_keras_serializable("companion")
-class Embedding(keras.layers.Embedding):
-    """A learned vector per token: (N, T) integers to (N, T, channels), variance 1 / channels."""
+class Embedding(SavedByArguments, keras.layers.Embedding):
+    """A learned vector for each token: (N, T) integers to (N, T, channels), variance 1 / channels.
+
+    Raises
+    ------
+    ValueError: a size below 1, or tokens of another rank.
+    """
+
+    known_shape = (None, None)
 
     def __init__(self, vocabulary: int, channels: int, **keras_options: Any) -> None:
         self.vocabulary = _checks.positive_int("vocabulary", vocabulary)
         self.channels = _checks.positive_int("channels", channels)
         super().__init__(vocabulary, channels, **keras_options)
-        self.build((None, None))
 
     def call(self, tokens: Tensor) -> Tensor:
         _checks.rank("tokens", tokens.shape, 2, "(N, T)")
         return super().call(tokens)
 
-    def get_config(self) -> dict[str, Any]:
-        return _config(self, "vocabulary", "channels")
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        _checks.rank("tokens", shape, 2, "(N, T)")
+        return (*shape, self.channels)
 
 
 @keras.saving.register_keras_serializable("companion")
-class SinusoidalPositions(keras.layers.Layer):
+class SinusoidalPositions(Layer):
     """Add sines and cosines of the position (Vaswani et al. 2017, arXiv 1706.03762, section 3.5).
 
     (N, T, channels) to the same shape; no parameters, any length. The waves are divided by
@@ -159,12 +175,9 @@ class SinusoidalPositions(keras.layers.Layer):
         waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=1) / math.sqrt(half)
         return x + ops.cast(waves, x.dtype)
 
-    def get_config(self) -> dict[str, Any]:
-        return _config(self, "channels")
-
 
 @keras.saving.register_keras_serializable("companion")
-class LSTM(keras.layers.LSTM):
+class LSTM(SavedByArguments, keras.layers.LSTM):
     """One LSTM layer (Hochreiter and Schmidhuber 1997): (N, T, in_channels) to (N, T, channels).
 
     Normal weights of variance 1 / fan-in, forget gates open at the start (bias 1).
@@ -180,19 +193,26 @@ class LSTM(keras.layers.LSTM):
             recurrent_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
             **keras_options,
         )
-        self.build((None, None, in_channels))
+        self.known_shape = (None, None, self.in_channels)
+
+    def build(self, shape: Any = None) -> None:
+        super().build(self.known_shape)
+
+    def _check(self, shape: tuple) -> None:
+        _checks.rank("x", shape, 3, "(N, T, C)")
+        _checks.channels("x", shape[2], self.in_channels)
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        _checks.rank("x", x.shape, 3, "(N, T, C)")
-        _checks.channels("x", x.shape[2], self.in_channels)
+        self._check(x.shape)
         return super().call(x, training=training)
 
-    def get_config(self) -> dict[str, Any]:
-        return _config(self, "in_channels", "channels")
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        self._check(shape)
+        return (*shape[:2], self.channels)
 
 
 @keras.saving.register_keras_serializable("companion")
-class Attention(keras.layers.Layer):
+class Attention(Layer):
     """softmax(Q K^T / sqrt(d)) V by head (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
 
     (N, T, channels) to the same shape.
@@ -215,11 +235,12 @@ class Attention(keras.layers.Layer):
         self.channels = _checks.multiple_of("channels", channels, heads)
         self.causal = _checks.boolean("causal", causal)
         super().__init__(**keras_options)
-        self.query = Dense(channels, channels, name="query")
-        self.key = Dense(channels, channels, name="key")
-        self.value = Dense(channels, channels, name="value")
-        self.out = Dense(channels, channels, name="out")
-        self.built = True
+        own = {"dtype": self.dtype_policy}
+        self.query = Dense(channels, channels, name="query", **own)
+        self.key = Dense(channels, channels, name="key", **own)
+        self.value = Dense(channels, channels, name="value", **own)
+        self.out = Dense(channels, channels, name="out", **own)
+        self.known_shape = (None, None, self.channels)
 
     def call(self, x: Tensor) -> Tensor:
         size, time = ops.shape(x)[:2]
@@ -237,12 +258,9 @@ class Attention(keras.layers.Layer):
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (size, time, self.channels))
         return self.out(mixed)
 
-    def get_config(self) -> dict[str, Any]:
-        return _config(self, "channels", "heads", "causal")
-
 
 @keras.saving.register_keras_serializable("companion")
-class GlobalAveragePool1d(keras.layers.Layer):
+class GlobalAveragePool1d(Layer):
     """Mean over time: (N, T, C) to (N, C)."""
 
     def call(self, x: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from companion import _checks
-from companion.tensorflow.blocks import _Block
+from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Dense
-from companion.tensorflow.networks import Built
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.sequence_layers import (
     BatchNorm1d,
     Conv1d,
@@ -18,7 +18,7 @@ from companion.tensorflow.sequence_layers import (
 
 
 @keras.saving.register_keras_serializable("companion")
-class TemporalBlock(_Block):
+class TemporalBlock(Block):
     """Two dilated convolutions over time and a shortcut around both: (N, T, channels) to the same.
 
     Parameters
@@ -41,10 +41,13 @@ class TemporalBlock(_Block):
             Conv1d(channels, channels, dilation=dilation, name="conv2"),
             BatchNorm1d(channels, name="norm2"),
         ]
-        arguments = {"channels": channels, "dilation": dilation, "residual": residual}
-        super().__init__(branch, arguments, **keras_options)
+        shortcut = "identity" if _checks.boolean("residual", residual) else None
+        after = keras.layers.ReLU(name="activation")
+        super().__init__(branch, shortcut, activation=after, **keras_options)
+        self.known_shape = (None, None, channels)
 
 
+@saved_by_builder
 def speech_resnet(
     depth: int = 13,
     in_channels: int = 12,
@@ -79,11 +82,4 @@ def speech_resnet(
         GlobalAveragePool1d(name="pool"),
         Dense(channels, num_classes, name="dense"),
     ]
-    arguments = {
-        "depth": depth,
-        "in_channels": in_channels,
-        "num_classes": num_classes,
-        "channels": channels,
-        "residual": residual,
-    }
-    return Built(parts, "speech_resnet", arguments, seed)
+    return SavedByBuilder(parts, "speech_resnet", seed)

@@ -1,7 +1,8 @@
-"""Squeeze-and-excitation: a gate for each channel at the end of the branch."""
+"""Squeeze-and-excitation: a gate per channel at the end of the branch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,13 +10,15 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
+from companion.tensorflow._layer import Layer, share_dtype
 from companion.tensorflow.blocks import BottleneckBlock
 from companion.tensorflow.layers import Dense
+from companion.tensorflow.shortcuts import Shortcut
 
 
 @keras.saving.register_keras_serializable("companion")
-class SqueezeExcitation(keras.layers.Layer):
-    """x * s, s = sigmoid(W2 relu(W1 mean(x))): each channel weighed by what all of them hold.
+class SqueezeExcitation(Layer):
+    """x * s, s = sigmoid(W2 relu(W1 mean(x))): a gate per channel, computed from all their means.
 
     Hu et al. 2018, arXiv 1709.01507, eq. 2 to 4. (N, H, W, C) to the same shape.
 
@@ -34,17 +37,14 @@ class SqueezeExcitation(keras.layers.Layer):
         self.reduction = _checks.positive_int("reduction", reduction)
         hidden = max(1, channels // reduction)
         super().__init__(**keras_options)
-        self.squeeze = Dense(channels, hidden, name="squeeze")
-        self.excite = Dense(hidden, channels, name="excite")
-        self.built = True
+        own = {"dtype": self.dtype_policy}
+        self.squeeze = Dense(channels, hidden, name="squeeze", **own)
+        self.excite = Dense(hidden, channels, name="excite", **own)
+        self.known_shape = (None, None, None, self.channels)
 
     def call(self, x: Tensor) -> Tensor:
         hidden = ops.relu(self.squeeze(ops.mean(x, axis=(1, 2))))
         return x * ops.sigmoid(self.excite(hidden))[:, None, None, :]
-
-    def get_config(self) -> dict[str, Any]:
-        sizes = {"channels": self.channels, "reduction": self.reduction}
-        return {**super().get_config(), **sizes}
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -56,9 +56,12 @@ class SEBottleneckBlock(BottleneckBlock):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], keras.layers.Layer] | None = None,
         **keras_options: Any,
     ) -> None:
-        super().__init__(in_channels, out_channels, stride, shortcut, residual, **keras_options)
+        options = {"merge": merge, **keras_options}
+        super().__init__(in_channels, out_channels, stride, shortcut, residual, **options)
         self.branch.add(SqueezeExcitation(out_channels, name="squeeze"))
+        share_dtype(self, keras_options)

@@ -9,6 +9,7 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
+from companion.tensorflow._layer import Composite, FurtherInputs, Layer, first_output, share_dtype
 from companion.tensorflow.depth_attention import DepthAttentionBlock, DepthPooling
 from companion.tensorflow.hyper_connections import (
     ExpandStreams,
@@ -18,8 +19,8 @@ from companion.tensorflow.hyper_connections import (
 )
 from companion.tensorflow.layers import Dense
 from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
-from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 from companion.tensorflow.sequence_layers import (
     Attention,
     Embedding,
@@ -30,7 +31,7 @@ from companion.weights.initializers import rescale
 
 
 @keras.saving.register_keras_serializable("companion")
-class Scale(keras.layers.Layer):
+class Scale(Layer):
     """x times a constant: the shortcut of DeepNorm."""
 
     def __init__(self, factor: float, **keras_options: Any) -> None:
@@ -40,8 +41,28 @@ class Scale(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         return self.factor * x
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "factor": self.factor}
+
+@keras.saving.register_keras_serializable("companion")
+class NormalizedBranch(FurtherInputs):
+    """norm_out(function(norm(x))): F with the norms around it, each of which may be ``None``.
+
+    Further inputs of a call go to F, and what F returns may be several outputs; norm_out has the
+    first of them.
+    """
+
+    def __init__(
+        self,
+        function: keras.layers.Layer,
+        norm: keras.layers.Layer | None = None,
+        norm_out: keras.layers.Layer | None = None,
+        **keras_options: Any,
+    ) -> None:
+        super().__init__(**keras_options)
+        self.norm, self.function, self.norm_out = norm, function, norm_out
+
+    def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Any:
+        y = self.function(x if self.norm is None else self.norm(x), *inputs, **named)
+        return y if self.norm_out is None else self.norm_out(first_output(y))
 
 
 def sublayer(
@@ -55,7 +76,7 @@ def sublayer(
 
     Parameters
     ----------
-    branch: F, maps (N, T, channels) to the same shape.
+    branch: F, maps (N, T, channels) to the same shape; further inputs of a call go to it.
     norm: ``"pre"``: x + F(LN x) (Xiong et al. 2020, arXiv 2002.04745);
         ``"post"``: LN(x + F(x)) (Vaswani et al. 2017, arXiv 1706.03762);
         ``"sandwich"``: x + LN(F(LN x)) (arXiv 2105.13290; peri-LN, arXiv 2502.02732);
@@ -70,21 +91,18 @@ def sublayer(
     """
     _checks.option("norm", norm, NORMS)
     residual = _checks.boolean("residual", residual)
-    branch.name = "function"
-    inside = [branch]
-    if norm in ("pre", "sandwich"):
-        inside.insert(0, LayerNorm(channels, name="norm"))
-    if norm == "sandwich":
-        inside.append(LayerNorm(channels, name="norm_out"))
+    before = LayerNorm(channels, name="norm") if norm in ("pre", "sandwich") else None
+    behind = LayerNorm(channels, name="norm_out") if norm == "sandwich" else None
+    inside = NormalizedBranch(branch, before, behind, name="branch")
     shortcut: Any = "identity" if residual else None
     if residual and norm == "deepnorm":
         shortcut = Scale((2 * _checks.positive_int("depth", depth)) ** 0.25)
-    after = LayerNorm(channels) if norm in ("post", "deepnorm") else None
-    return Residual(keras.Sequential(inside), shortcut, activation=after)
+    after = LayerNorm(channels, name="activation") if norm in ("post", "deepnorm") else None
+    return Residual(inside, shortcut, activation=after)
 
 
 @keras.saving.register_keras_serializable("companion")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(Composite):
     """Attention, then an MLP, each in a residual connection: (N, T, channels) to the same shape.
 
     Parameters
@@ -111,30 +129,21 @@ class TransformerBlock(keras.layers.Layer):
         residual: bool = True,
         **keras_options: Any,
     ) -> None:
-        attention = Attention(channels, heads, causal)
+        attention = Attention(channels, heads, causal, name="function")
         super().__init__(**keras_options)
         self.attention = sublayer(attention, channels, norm, depth, residual)
         self.mlp = sublayer(feed_forward(channels), channels, norm, depth, residual)
         self.attention.name, self.mlp.name = "attention", "mlp"
-        self.arguments = {
-            "channels": channels,
-            "heads": heads,
-            "norm": norm,
-            "causal": causal,
-            "depth": depth,
-            "residual": residual,
-        }
+        share_dtype(self, keras_options)
+        self.known_shape = (None, None, channels)
 
-    def build(self, shape: tuple) -> None:
-        self.attention.build(shape)
-        self.mlp.build(shape)
-        self.built = True
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The two residual connections, for ``summary(expand_nested=True)``."""
+        return [self.attention, self.mlp]
 
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        return self.mlp(self.attention(x, training=training), training=training)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.arguments}
+    def call(self, x: Tensor) -> Tensor:
+        return self.mlp(self.attention(x))
 
 
 def feed_forward(channels: int) -> keras.Sequential:
@@ -144,10 +153,12 @@ def feed_forward(channels: int) -> keras.Sequential:
             Dense(channels, 4 * channels, name="dense1"),
             keras.layers.Activation("gelu", name="gelu"),
             Dense(4 * channels, channels, name="dense2"),
-        ]
+        ],
+        name="function",
     )
 
 
+@saved_by_builder
 def transformer(
     vocabulary: int,
     depth: int,
@@ -191,7 +202,7 @@ def transformer(
         if merge == "add":
             block = TransformerBlock(channels, heads, norm, causal, depth, residual, name=str(i))
         else:
-            attention = Attention(channels, heads, causal)
+            attention = Attention(channels, heads, causal, name="function")
             sublayers = [
                 _merged(attention, channels, merge, 2 * i, 2 * depth),
                 _merged(feed_forward(channels), channels, merge, 2 * i + 1, 2 * depth),
@@ -208,21 +219,11 @@ def transformer(
         parts.append(ExpandStreams(1 if merge == "depth_attention" else 4, name="expand"))
     parts.append(keras.Sequential(blocks, name="blocks"))
     if merge in ("hyper", "manifold"):
-        parts.append(ReduceStreams(name="collapse"))
+        parts.append(ReduceStreams(name="reduce"))
     if merge == "depth_attention":
-        parts.append(DepthPooling(channels, name="collapse"))
+        parts.append(DepthPooling(channels, name="reduce"))
     parts += [LayerNorm(channels, name="norm"), Dense(channels, vocabulary, name="dense")]
-    arguments = {
-        "vocabulary": vocabulary,
-        "depth": depth,
-        "channels": channels,
-        "heads": heads,
-        "norm": norm,
-        "merge": merge,
-        "causal": causal,
-        "residual": residual,
-    }
-    model = Built(parts, "transformer", arguments, seed)
+    model = SavedByBuilder(parts, "transformer", seed)
     if norm == "deepnorm":  # arXiv 2203.00555, figure 2: b = (8 depth)^(-1/4)
         rescale(model, (8 * depth) ** -0.25, (".value", ".out", ".dense1", ".dense2"))
     return model
@@ -232,8 +233,7 @@ def _merged(
     function: keras.layers.Layer, channels: int, merge: str, index: int, total: int
 ) -> Residual:
     """Return a pre-normalised branch joined by ``merge``, sublayer ``index`` of ``total``."""
-    function.name = "function"
-    branch = keras.Sequential([LayerNorm(channels, name="norm"), function])
+    branch = NormalizedBranch(function, LayerNorm(channels, name="norm"), name="branch")
     if merge == "hyper":
         return HyperConnection(branch, channels, index=index)
     if merge == "manifold":
@@ -242,10 +242,10 @@ def _merged(
         return DepthAttentionBlock(branch, channels)
     if merge == "stochastic_depth":
         survival = architectures.linear_decay(total)[index]
-        return Residual(branch, merge=StochasticDepth(survival))
+        return Residual(branch, merge=StochasticDepth(survival, name="merge"))
     joined: dict[str, Any] = {
-        "rezero": ScaledAdd,
-        "layer_scale": lambda: LayerScale(channels, 0.1),
-        "highway": lambda: Highway(channels),
+        "rezero": lambda: ScaledAdd(name="merge"),
+        "layer_scale": lambda: LayerScale(channels, 0.1, axis=-1, name="merge"),
+        "highway": lambda: Highway(channels, axis=-1, name="merge"),
     }
     return Residual(branch, merge=joined[merge]())

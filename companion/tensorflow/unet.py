@@ -8,13 +8,15 @@ import keras
 from keras import KerasTensor as Tensor
 
 from companion import _checks
+from companion.tensorflow._layer import Layer
 from companion.tensorflow.blocks import BasicBlock
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 from companion.tensorflow.merges import Concatenate
-from companion.tensorflow.networks import Built
 from companion.tensorflow.residual import Residual
+from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
 
 
+@saved_by_builder
 def residual_unet(
     in_channels: int = 1,
     num_classes: int = 2,
@@ -71,7 +73,12 @@ def residual_unet(
         return keras.Sequential(
             [
                 side(width, width, "left"),
-                Residual(keras.Sequential(below), across, Concatenate(), name="across"),
+                Residual(
+                    keras.Sequential(below, name="branch"),
+                    across,
+                    Concatenate(name="merge"),
+                    name="across",
+                ),
                 side(2 * width if long_skips else width, width, "right"),
             ],
             name="level",
@@ -86,20 +93,11 @@ def residual_unet(
         level(levels, channels),
         Conv2d(channels, num_classes, kernel_size=1, name="conv"),
     ]
-    arguments = {
-        "in_channels": in_channels,
-        "num_classes": num_classes,
-        "levels": levels,
-        "channels": channels,
-        "blocks": blocks,
-        "residual": residual,
-        "long_skips": long_skips,
-    }
-    return Built(parts, "residual_unet", arguments, seed)
+    return SavedByBuilder(parts, "residual_unet", seed)
 
 
 @keras.saving.register_keras_serializable("companion")
-class Divisible(keras.layers.Layer):
+class Divisible(Layer):
     """Hand the image on; raise a ValueError unless ``factor`` divides height and width."""
 
     def __init__(self, factor: int, **keras_options: Any) -> None:
@@ -110,6 +108,3 @@ class Divisible(keras.layers.Layer):
         _checks.rank("x", x.shape, 4, "(N, H, W, C)")
         _checks.divisible("x", x.shape[1:3], self.factor)
         return x
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "factor": self.factor}

@@ -1,0 +1,263 @@
+"""A residual network for images, from a depth table and a block."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import keras
+
+from companion import _checks, weights
+from companion.architectures import Architecture
+from companion.tensorflow._layer import deserialize, freeze_layers, frozen_layers
+from companion.tensorflow.blocks import (
+    BasicBlock,
+    BottleneckBlock,
+    BottleneckBlockV1,
+    ResNeXtBlock,
+    WideBottleneckBlock,
+)
+from companion.tensorflow.fixup import FixupBlock
+from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, MaxPool2d
+from companion.tensorflow.preactivation import PreActivationBlock, PreActivationBottleneckBlock
+from companion.tensorflow.separable import SeparableBlock
+from companion.tensorflow.shortcuts import Shortcut, check_shortcut
+from companion.tensorflow.squeeze_excitation import SEBottleneckBlock
+
+#: The blocks that an :class:`companion.architectures.Architecture` can name.
+BLOCKS: dict[str, Any] = {
+    "basic": BasicBlock,
+    "bottleneck": BottleneckBlock,
+    "bottleneck_v1": BottleneckBlockV1,
+    "wide": WideBottleneckBlock,
+    "resnext": ResNeXtBlock,
+    "se": SEBottleneckBlock,
+    "separable": SeparableBlock,
+    "fixup": FixupBlock,
+    "pre_activation": PreActivationBlock,
+    "pre_activation_bottleneck": PreActivationBottleneckBlock,
+}
+
+Builder = TypeVar("Builder", bound=Callable[..., "SavedByBuilder"])
+
+
+@keras.saving.register_keras_serializable("companion")
+class SavedByBuilder(keras.Sequential):
+    """Layers in a row, saved as the call that built them: a function's name and its arguments.
+
+    Name, dtype and which layers are frozen are saved as they are by then.
+
+    Parameters
+    ----------
+    layers: the first is a ``keras.Input``. name: of the Keras model.
+    seed: of the initial weights; ``None`` draws one from Keras's generator.
+    scheme: how the branches start, see :func:`companion.weights.initialize`.
+    """
+
+    #: A public function or class of :mod:`companion.tensorflow`, and the arguments of its call.
+    builder: str
+    arguments: dict[str, Any]
+
+    def __init__(
+        self, layers: list[Any], name: str, seed: int | None = None, scheme: str = "he"
+    ) -> None:
+        super().__init__(layers, name=name)
+        weights.initialize(self, resolve_seed(seed), scheme)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "builder": self.builder,
+            "arguments": {k: _serialize(v) for k, v in self.arguments.items()},
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "frozen": frozen_layers(self),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        build: Any = cls
+        if cls is SavedByBuilder:
+            build = getattr(importlib.import_module("companion.tensorflow"), config["builder"])
+        arguments = {k: _deserialize(v) for k, v in config["arguments"].items()}
+        with default_dtype(deserialize(config["dtype"])):
+            model = build(**arguments, seed=0)  # the saved weights come in their place
+        model.name = config["name"]
+        model.trainable = config["trainable"]
+        freeze_layers(model, config["frozen"])
+        return model
+
+
+def saved_by_builder(function: Builder) -> Builder:
+    """Make a function of this package the builder as which its network is saved."""
+
+    @functools.wraps(function)
+    def build(*args: Any, **kwargs: Any) -> SavedByBuilder:
+        model = function(*args, **kwargs)
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        model.builder = function.__name__
+        model.arguments = {k: v for k, v in bound.arguments.items() if k != "seed"}
+        return model
+
+    return cast(Builder, build)
+
+
+@keras.saving.register_keras_serializable("companion")
+class ResNet(SavedByBuilder):
+    """Stem, stages of residual blocks, and a classifier (He et al. 2015, table 1, section 4.2).
+
+    (N, H, W, in_channels) to logits (N, num_classes); any H and W that survive the strides.
+
+    Parameters
+    ----------
+    architecture: the depth table, see :mod:`companion.architectures`.
+    shortcut: option ``"A"``, ``"B"`` or ``"C"``, or a callable that makes a shortcut from
+        ``(in_channels, out_channels, stride)``.
+    residual: ``False`` gives the plain control: same branches, same initial weights.
+    in_channels, num_classes: of images and of labels.
+    seed: of the initial weights. The same seed gives the same weights in both frameworks, with
+        and without shortcuts. ``None`` draws one from Keras's generator.
+    block: the class of the blocks, called as ``block(in_channels, out_channels, stride=,
+        shortcut=, residual=)``; ``None`` takes the one that the architecture names. What the
+        network asks of it stands in :mod:`companion.tensorflow.blocks`. To be saved, it has to be
+        registered with Keras (``keras.saving.register_keras_serializable``), and so have
+        functions for ``shortcut`` and ``merge``.
+    merge: makes each block's merge from its channels, and is passed to the block; ``None`` leaves
+        the block its own, which is addition.
+    name: of the Keras model, default that of the architecture. dtype: Keras's policy for all
+        layers, such as ``"mixed_float16"``; default the global one.
+
+    Raises
+    ------
+    ValueError: an architecture that names an unknown block, or any argument out of its range.
+    """
+
+    builder = "ResNet"
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        shortcut: Shortcut = "B",
+        residual: bool = True,
+        in_channels: int = 3,
+        num_classes: int = 1000,
+        seed: int | None = None,
+        block: Callable[..., keras.layers.Layer] | None = None,
+        merge: Callable[[int], keras.layers.Layer] | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        check_shortcut(shortcut)
+        _checks.boolean("residual", residual)
+        _checks.positive_int("in_channels", in_channels)
+        _checks.positive_int("num_classes", num_classes)
+        seed = _checks.seed(seed)
+        make = _block_class(architecture, block)
+        options: dict[str, Any] = {"shortcut": shortcut, "residual": residual}
+        if merge is not None:
+            options["merge"] = merge
+        with default_dtype(dtype):
+            parts = self._parts(architecture, in_channels, num_classes, make, options)
+            scheme = "he" if getattr(make, "normalized", True) else "fixup"
+            super().__init__(parts, name or architecture.name, seed, scheme)
+        self.arguments = {
+            "architecture": architecture,
+            "shortcut": shortcut,
+            "residual": residual,
+            "in_channels": in_channels,
+            "num_classes": num_classes,
+            "block": block,
+            "merge": merge,
+        }
+
+    @staticmethod
+    def _parts(
+        architecture: Architecture,
+        in_channels: int,
+        num_classes: int,
+        block: Any,
+        options: dict[str, Any],
+    ) -> list[Any]:
+        final_norm = getattr(block, "final_norm", False)
+        channels, kernel = architecture.stem_channels, architecture.stem_kernel
+        stem = [Conv2d(in_channels, channels, kernel, architecture.stem_stride, name="conv")]
+        if not final_norm:
+            if getattr(block, "normalized", True):
+                stem.append(BatchNorm2d(channels, name="norm"))
+            stem.append(keras.layers.ReLU(name="relu"))
+        if architecture.stem_pool:
+            stem.append(MaxPool2d(name="pool"))
+        stages = []
+        for s, stage in enumerate(architecture.stages):
+            blocks = []
+            for i in range(stage.blocks):
+                stride = stage.stride if i == 0 else 1
+                blocks.append(block(channels, stage.out_channels, stride=stride, **options))
+                blocks[-1].name = str(i)
+                channels = stage.out_channels
+            stages.append(keras.Sequential(blocks, name=str(s)))
+        head = []
+        if final_norm:
+            head += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
+        head += [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
+        return [
+            keras.Input((None, None, in_channels)),
+            keras.Sequential(stem, name="stem"),
+            keras.Sequential(stages, name="stages"),
+            keras.Sequential(head, name="head"),
+        ]
+
+
+def _block_class(architecture: Architecture, block: Any) -> Any:
+    """Return the class of the blocks: the given one, or that which the architecture names."""
+    if block is None:
+        return BLOCKS[_checks.option("architecture.block", architecture.block, tuple(BLOCKS))]
+    if not callable(block):
+        raise ValueError(f"block must be a class of blocks or None, got {block!r}")
+    return block
+
+
+@contextmanager
+def default_dtype(policy: Any) -> Iterator[None]:
+    """Let layers made within have this dtype or policy; ``None`` changes nothing."""
+    before = keras.config.dtype_policy()
+    if policy is not None:
+        keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def resolve_seed(seed: int | None) -> int:
+    """Return the seed, or one from Keras's generator."""
+    return int(keras.random.randint((), 0, 2**31 - 1)) if seed is None else seed
+
+
+def _serialize(value: Any) -> Any:
+    if isinstance(value, Architecture):
+        return {"architecture": value.as_dict()}
+    if isinstance(value, type):
+        return {"class": keras.saving.get_registered_name(value)}
+    return keras.saving.serialize_keras_object(value)
+
+
+def _deserialize(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "architecture" in value:
+        return Architecture.from_dict(value["architecture"])
+    if "class" not in value:
+        return deserialize(value)
+    found = keras.saving.get_registered_object(value["class"])
+    if found is None:
+        raise ValueError(
+            "block must be registered with keras.saving.register_keras_serializable, or be among "
+            f"the custom_objects, got the unknown class {value['class']!r}"
+        )
+    return found
