@@ -29,7 +29,12 @@ _TRANSFORMERS = (
         "transformer",
         ("rescale(A_, B_, *C_)", "rescale(A_, 1.0, *C_)"),
     ),
-    _one("sandwich norm without its second norm", "sublayer", ("layer", "norm_out")),
+    _one(
+        "sandwich norm without its second norm",
+        "sublayer",
+        ("layer", "norm_out"),
+        ("A_ if norm == 'sandwich' else None", "None"),
+    ),
     _one(
         "the MLP of a Transformer has ReLU for GELU",
         "feed_forward",
@@ -51,7 +56,7 @@ _TRANSFORMERS = (
     _fault(
         "an LSTM's forget gate starts closed (bias 0)",
         Change(
-            "_start",
+            "_(start|first_values)",
             (("np.repeat([0.0, 1.0, 0.0, 0.0], A_)", "np.repeat([0.0, 0.0, 0.0, 0.0], A_)"),),
             SHARED,
         ),
@@ -59,6 +64,10 @@ _TRANSFORMERS = (
             "LSTM.*",
             (
                 ("torch.tensor([0.0, 1.0, 0.0, 0.0])", "torch.tensor([0.0, 0.0, 0.0, 0.0])"),
+                (
+                    "A_[self.hidden_size : 2 * self.hidden_size] = 1",
+                    "A_[self.hidden_size : 2 * self.hidden_size] = 0",
+                ),
                 (
                     "super().__init__(A_, return_sequences=True, **K_)",
                     "super().__init__(A_, return_sequences=True, unit_forget_bias=False, **K_)",
@@ -80,6 +89,7 @@ _STREAMS = (
         ".*(Stream|Depth|Width|Connection).*",
         ("2 * torch.sigmoid(A_)", "torch.sigmoid(A_)"),
         ("2 * ops.sigmoid(A_)", "ops.sigmoid(A_)"),
+        ("2 * A_.sigmoid()", "A_.sigmoid()"),
         ("2 * _sigmoid(A_)", "_sigmoid(A_)"),
         ("1 - self.write / 2", "1 - self.write"),
         ("1 - A_ / 2", "1 - A_"),
@@ -226,11 +236,11 @@ _NETWORKS = (
             "[Residual(keras.Sequential([A_, *below], **S_), *B_, **K_), C_]",
         ),
     ),
-    _one("DnCNN adds", "dncnn", ("Subtract()", "None")),
+    _one("DnCNN adds", "dncnn", ("Subtract(**K_)", "None")),
     _one("an MLP block has no ReLU", "MLPBlock.*", ("layer", "relu{i}")),
     _fault(
         "convolutions start with fan-in",
-        Change("_start", (("A_[:, 0].size", "A_[0].size"),), SHARED),
+        Change("_(start|first_values)", (("A_[:, 0].size", "A_[0].size"),), SHARED),
         Change(
             "Conv2d.*",
             (

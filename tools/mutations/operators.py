@@ -240,7 +240,13 @@ class Walk:
     def layers(self, node: Any) -> Iterator[Any]:
         """A layer left out of a Sequential, an OrderedDict or a list of layers."""
         if isinstance(node, ast.Call):
-            if last_name(node.func) not in ("Sequential", "OrderedDict", "dict", "__init__"):
+            if last_name(node.func) not in (
+                "Sequential",
+                "OrderedDict",
+                "Layers",
+                "dict",
+                "__init__",
+            ):
                 return
             for i, keyword in enumerate(node.keywords):
                 if keyword.arg and _is_layer(keyword.value):
@@ -296,7 +302,7 @@ class Walk:
         if name in _SWAPPED_CALLS and isinstance(node.func, ast.Attribute):
             other = _SWAPPED_CALLS[name]
             yield "function", name, other, [(node.func, "attr", None, other)]
-        made = name not in ("OrderedDict", "dict", "Sequential", "partial", "replace", "rand")
+        made = name not in ("OrderedDict", "Layers", "dict", "Sequential", "partial", "replace")
         for i, keyword in enumerate(node.keywords):
             plain = keyword.arg and keyword.arg not in _NO_KEYWORDS | {"initializer", "shape"}
             if plain and made and not _is_layer(keyword.value):
