@@ -139,7 +139,11 @@ _BLOCKS = (
         Change("Projection.*", (("layer", "norm"),), ("reference", "torch")),
         Change(
             "Projection.*",
-            (("self.norm(A_, training=training)", "A_"), ("self.norm = A_", "pass")),
+            (
+                ("self.norm(A_, training=training)", "A_"),
+                ("self.norm(A_)", "A_"),
+                ("self.norm = A_", "pass"),
+            ),
             ("tensorflow",),
         ),
     ),

@@ -40,6 +40,7 @@ _LAYERS = re.compile(
     r"^(ReLU|GELU|Activation|Tanh|BatchNorm\w*|LayerNorm|ScalarBias|Bias|ScalarScale|Scale"
     r"|SqueezeExcitation|SinusoidalPositions|Positions)$"
 )
+_CONTAINERS = ("Sequential", "OrderedDict", "Layers", "dict")
 _PREFIX = re.compile(
     r"\b(torch\.nn\.functional|nn\.functional|keras\.layers|torch|nn|F|ops|np|"
     r"keras|math|tf)\."
@@ -240,13 +241,7 @@ class Walk:
     def layers(self, node: Any) -> Iterator[Any]:
         """A layer left out of a Sequential, an OrderedDict or a list of layers."""
         if isinstance(node, ast.Call):
-            if last_name(node.func) not in (
-                "Sequential",
-                "OrderedDict",
-                "Layers",
-                "dict",
-                "__init__",
-            ):
+            if last_name(node.func) not in (*_CONTAINERS, "__init__"):
                 return
             for i, keyword in enumerate(node.keywords):
                 if keyword.arg and _is_layer(keyword.value):
@@ -302,7 +297,7 @@ class Walk:
         if name in _SWAPPED_CALLS and isinstance(node.func, ast.Attribute):
             other = _SWAPPED_CALLS[name]
             yield "function", name, other, [(node.func, "attr", None, other)]
-        made = name not in ("OrderedDict", "Layers", "dict", "Sequential", "partial", "replace")
+        made = name not in (*_CONTAINERS, "partial", "replace")
         for i, keyword in enumerate(node.keywords):
             plain = keyword.arg and keyword.arg not in _NO_KEYWORDS | {"initializer", "shape"}
             if plain and made and not _is_layer(keyword.value):
