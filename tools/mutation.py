@@ -36,7 +36,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tools.mutations import patterns, places, runner
+from tools.mutations import patterns, places, runner, sandbox
 from tools.mutations.faults import FAULTS
 from tools.mutations.places import Mutant
 
@@ -188,7 +188,7 @@ def main(given: list[str] | None = None) -> int:
             if arguments.show in mutant.name:
                 print(f"{mutant.kind}: {mutant.name}\n{difference(root, mutant)}\n")
         return 0
-    runner.import_frameworks()
+    sandbox.import_frameworks()
     share = summary(mutants, run(root, mutants, arguments))
     return 0 if share >= arguments.least else 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import mutation
-from tools.mutations import patterns, places, plugins, runner
+from tools.mutations import patterns, places, plugins, sandbox
 from tools.mutations.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,7 +136,7 @@ def test_marks_are_put_at_the_head_of_functions():
     source = (
         'from __future__ import annotations\nclass A:\n    def call(self):\n        """Doc."""\n'
     )
-    text = runner.marked("torch/a.py", source)
+    text = sandbox.marked("torch/a.py", source)
     assert text.startswith("from __future__")
     space: dict = {}
     setattr(__import__("builtins"), plugins.MARKS, found := set())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
-import re
 from collections.abc import Iterator
 from typing import Any
 
-#: What an edit changes: parent, field, index in a list, and the new node or nothing.
-Edit = tuple[Any, str, "int | None", Any]
+from tools.mutations.layers import CONTAINERS, is_layer, left_out
+from tools.mutations.words import Edit, last_name, scope_name, text
 
 _NO_FUNCTIONS = {
     "as_dict",
@@ -35,16 +34,6 @@ _NO_KEYWORDS = {
     "strict",
     "verbose",
 }
-#: Layers that keep the shape, so that a network without one still runs.
-_LAYERS = re.compile(
-    r"^(ReLU|GELU|Activation|Tanh|BatchNorm\w*|LayerNorm|ScalarBias|Bias|ScalarScale|Scale"
-    r"|SqueezeExcitation|SinusoidalPositions|Positions)$"
-)
-_CONTAINERS = ("Sequential", "OrderedDict", "Layers", "dict")
-_PREFIX = re.compile(
-    r"\b(torch\.nn\.functional|nn\.functional|keras\.layers|torch|nn|F|ops|np|"
-    r"keras|math|tf)\."
-)
 _UNWRAPPED = {
     "sigmoid",
     "_sigmoid",
@@ -71,24 +60,6 @@ _ARITHMETIC: dict[type, type] = {
 _COMPARED: dict[type, type] = {ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE,
                                ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
                                ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
-
-
-def text(node: ast.AST) -> str:
-    """Return the source of a node without the words that tell one framework from another."""
-    found = _PREFIX.sub("", ast.unparse(node))
-    return found.replace("keepdim=", "keepdims=").replace("dim=", "axis=")
-
-
-def last_name(node: ast.AST) -> str:
-    """Return ``relu`` for ``torch.relu``, ``relu`` and ``x.relu``."""
-    if isinstance(node, ast.Subscript):
-        node = node.value
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-def scope_name(outer: str, node: Any) -> str:
-    name = "forward" if node.name == "call" else node.name
-    return f"{outer}.{name}" if outer else name
 
 
 class Walk:
@@ -178,14 +149,12 @@ class Walk:
             yield "and-or", text(node), text(new), [(node, "op", None, new.op)]
         if isinstance(node, (ast.If, ast.IfExp)):
             yield from self.condition(node)
-        if isinstance(node, (ast.Call, ast.List)):
-            yield from self.layers(node)
+        for name, edits in left_out(node, self.parent):
+            yield "layer", name, "left out", edits
         if isinstance(node, ast.Call):
             yield from self.call(node)
         if isinstance(node, ast.Assign):
             yield from self.assignment(node)
-        if isinstance(node, ast.Expr):
-            yield from self.appended(node)
 
     def constant(self, node: ast.Constant) -> Iterator[Any]:
         role = self.role(node)
@@ -238,49 +207,14 @@ class Walk:
             new = ast.UnaryOp(ast.Not(), node.test)
             yield "condition", text(node.test), text(new), [(node, "test", None, new)]
 
-    def layers(self, node: Any) -> Iterator[Any]:
-        """A layer left out of a Sequential, an OrderedDict or a list of layers."""
-        if isinstance(node, ast.Call):
-            if last_name(node.func) not in (*_CONTAINERS, "__init__"):
-                return
-            for i, keyword in enumerate(node.keywords):
-                if keyword.arg and _is_layer(keyword.value):
-                    yield "layer", keyword.arg, "left out", [(node, "keywords", i, None)]
-        else:
-            for i, value in enumerate(node.elts):
-                if _is_layer(value):
-                    yield "layer", _layer_name(value), "left out", [(node, "elts", i, None)]
-
     def assignment(self, node: ast.Assign) -> Iterator[Any]:
-        target, value = node.targets[0], node.value
-        if isinstance(target, ast.Subscript) and _is_layer(value):
-            name = _literal(target.slice)
-            yield "layer", name, "left out", [self.replace(node, ast.Pass())]
-        if not isinstance(target, ast.Tuple):
+        target = node.targets[0]
+        if not isinstance(target, ast.Tuple) or isinstance(node.value, ast.Tuple):
             return
-        if isinstance(value, ast.Tuple):
-            for i, (one, made) in enumerate(zip(target.elts, value.elts, strict=False)):
-                if isinstance(one, ast.Subscript) and _is_layer(made):
-                    edits: list[Edit] = [(target, "elts", i, None), (value, "elts", i, None)]
-                    yield "layer", _literal(one.slice), "left out", edits
-        elif len(target.elts) == 2 and not any(isinstance(e, ast.Starred) for e in target.elts):
+        if len(target.elts) == 2 and not any(isinstance(e, ast.Starred) for e in target.elts):
             a, b = target.elts
-            yield (
-                "swap",
-                text(target),
-                f"{text(b)}, {text(a)}",
-                [
-                    (target, "elts", 0, b),
-                    (target, "elts", 1, a),
-                ],
-            )
-
-    def appended(self, node: ast.Expr) -> Iterator[Any]:
-        call: Any = node.value
-        appends = isinstance(call, ast.Call) and last_name(call.func) == "append"
-        if appends and call.args and _is_layer(call.args[0]):
-            edit = self.replace(node, ast.Pass())
-            yield "layer", _layer_name(call.args[0]), "left out", [edit]
+            edits: list[Edit] = [(target, "elts", 0, b), (target, "elts", 1, a)]
+            yield "swap", text(target), f"{text(b)}, {text(a)}", edits
 
     def call(self, node: ast.Call) -> Iterator[Any]:
         name, func = last_name(node.func), node.func
@@ -297,10 +231,10 @@ class Walk:
         if name in _SWAPPED_CALLS and isinstance(node.func, ast.Attribute):
             other = _SWAPPED_CALLS[name]
             yield "function", name, other, [(node.func, "attr", None, other)]
-        made = name not in (*_CONTAINERS, "partial", "replace")
+        made = name not in (*CONTAINERS, "partial", "replace")
         for i, keyword in enumerate(node.keywords):
             plain = keyword.arg and keyword.arg not in _NO_KEYWORDS | {"initializer", "shape"}
-            if plain and made and not _is_layer(keyword.value):
+            if plain and made and not is_layer(keyword.value):
                 yield (
                     "keyword",
                     f"{name}({text(keyword)})",
@@ -325,20 +259,6 @@ class Walk:
             a, b = joined.elts
             edits: list[Edit] = [(joined, "elts", 0, b), (joined, "elts", 1, a)]
             yield "swap", f"[{text(a)}, {text(b)}]", "swapped", edits
-
-
-def _is_layer(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and bool(_LAYERS.match(last_name(node.func)))
-
-
-def _layer_name(node: ast.Call | Any) -> str:
-    """Return what a Keras layer is called, else its class."""
-    names = [_literal(k.value) for k in node.keywords if k.arg == "name"]
-    return names[0] if names else last_name(node.func)
-
-
-def _literal(node: ast.AST) -> str:
-    return str(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)[2:-1]
 
 
 def _other_constant(node: ast.AST, role: str) -> Iterator[tuple[ast.AST, ast.AST]]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.mutations.operators import scope_name
 from tools.mutations.places import FRAMEWORKS, Mutant, modules, places
+from tools.mutations.words import scope_name
 
 _ANY = re.compile(r"[A-Z]+_$")
 Bound = dict[str, Any]

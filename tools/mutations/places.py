@@ -13,7 +13,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.mutations.operators import Edit, Walk, last_name
+from tools.mutations.operators import Walk
+from tools.mutations.words import Edit, last_name
 
 #: Packages whose modules are twins of one another.
 FRAMEWORKS = ("reference", "torch", "tensorflow")
