@@ -55,7 +55,7 @@ def fit(
     """Train ``model`` on the training part of ``data``.
 
     A model that was built under the scope of a ``tf.distribute`` strategy is trained on its
-    replicas, each on its part of every batch: see :mod:`companion.tensorflow.distributed`.
+    replicas, each on its part of every batch: see ``companion.tensorflow.distributed``.
 
     Parameters
     ----------
