@@ -161,15 +161,9 @@ class ResNet(SavedByBuilder):
         options: dict[str, Any] = {"shortcut": shortcut, "residual": residual}
         if merge is not None:
             options["merge"] = merge
-        normalized = getattr(make, "normalized", True)
         with default_dtype(dtype):
-            parts = [
-                keras.Input((None, None, in_channels)),
-                _stem(architecture, in_channels, make),
-                _stages(architecture, make, options),
-                _head(architecture, num_classes, make),
-            ]
-            scheme = "he" if normalized else "fixup"
+            parts = self._parts(architecture, in_channels, num_classes, make, options)
+            scheme = "he" if getattr(make, "normalized", True) else "fixup"
             super().__init__(parts, name or architecture.name, seed, scheme)
         self.arguments = {
             "architecture": architecture,
@@ -181,39 +175,42 @@ class ResNet(SavedByBuilder):
             "merge": merge,
         }
 
-
-def _stem(architecture: Architecture, in_channels: int, block: Any) -> keras.Sequential:
-    channels, kernel = architecture.stem_channels, architecture.stem_kernel
-    stem = [Conv2d(in_channels, channels, kernel, architecture.stem_stride, name="conv")]
-    if not getattr(block, "final_norm", False):
-        if getattr(block, "normalized", True):
-            stem.append(BatchNorm2d(channels, name="norm"))
-        stem.append(keras.layers.ReLU(name="relu"))
-    if architecture.stem_pool:
-        stem.append(MaxPool2d(name="pool"))
-    return keras.Sequential(stem, name="stem")
-
-
-def _stages(architecture: Architecture, block: Any, options: dict[str, Any]) -> keras.Sequential:
-    channels, stages = architecture.stem_channels, []
-    for s, stage in enumerate(architecture.stages):
-        blocks = []
-        for i in range(stage.blocks):
-            stride = stage.stride if i == 0 else 1
-            blocks.append(block(channels, stage.out_channels, stride=stride, **options))
-            blocks[-1].name = str(i)
-            channels = stage.out_channels
-        stages.append(keras.Sequential(blocks, name=str(s)))
-    return keras.Sequential(stages, name="stages")
-
-
-def _head(architecture: Architecture, num_classes: int, block: Any) -> keras.Sequential:
-    channels = architecture.stages[-1].out_channels
-    head = []
-    if getattr(block, "final_norm", False):
-        head += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
-    head += [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
-    return keras.Sequential(head, name="head")
+    @staticmethod
+    def _parts(
+        architecture: Architecture,
+        in_channels: int,
+        num_classes: int,
+        block: Any,
+        options: dict[str, Any],
+    ) -> list[Any]:
+        final_norm = getattr(block, "final_norm", False)
+        channels, kernel = architecture.stem_channels, architecture.stem_kernel
+        stem = [Conv2d(in_channels, channels, kernel, architecture.stem_stride, name="conv")]
+        if not final_norm:
+            if getattr(block, "normalized", True):
+                stem.append(BatchNorm2d(channels, name="norm"))
+            stem.append(keras.layers.ReLU(name="relu"))
+        if architecture.stem_pool:
+            stem.append(MaxPool2d(name="pool"))
+        stages = []
+        for s, stage in enumerate(architecture.stages):
+            blocks = []
+            for i in range(stage.blocks):
+                stride = stage.stride if i == 0 else 1
+                blocks.append(block(channels, stage.out_channels, stride=stride, **options))
+                blocks[-1].name = str(i)
+                channels = stage.out_channels
+            stages.append(keras.Sequential(blocks, name=str(s)))
+        head = []
+        if final_norm:
+            head += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
+        head += [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
+        return [
+            keras.Input((None, None, in_channels)),
+            keras.Sequential(stem, name="stem"),
+            keras.Sequential(stages, name="stages"),
+            keras.Sequential(head, name="head"),
+        ]
 
 
 def _block_class(architecture: Architecture, block: Any) -> Any:
