@@ -4,22 +4,27 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOKS := $(wildcard book/*.ipynb)
 SOURCES := _config.yml _toc.yml $(shell find book companion -type f -not -path "*/.*" -not -path "*/__pycache__/*")
-CODE := companion tests experiments tools book
+CODE := companion tests experiments tools book conftest.py
+STAGE := @$(BIN)/python -m tools.stage
+PYTEST := $(BIN)/python -m pytest -q -n 2
+# Cells run in their order; all other tests in one that is drawn anew each time.
+NBVAL := $(PYTEST) --dist=loadfile -p no:randomly --nbval --nbval-current-env $(NOTEBOOKS)
 export OMP_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES := -1
 export TQDM_DISABLE := 1
 
-.PHONY: help book test check notebooks portable lab refresh serve clean
+.PHONY: help book quick test check library notebooks site portable lab refresh serve clean
 
 help:
 	@echo "make book     build the pages into _build/html"
-	@echo "make test     check style and types, run every test and every notebook, and the built pages in a browser"
+	@echo "make quick    style, types, and the tests that your changes ask for: two minutes at most"
+	@echo "make test     style, types, all tests, all notebooks, and the built pages in a browser"
 	@echo "make lab      open the chapters in JupyterLab"
 	@echo "make serve    show the built pages at http://localhost:8000"
 	@echo "make refresh  run all notebooks again and store their outputs"
 	@echo "make check    style and types alone"
-	@echo "make portable run every notebook as PyTorch and oneDNN compute without AVX-512, then without AVX2"
+	@echo "make portable all tests and notebooks as an x86 processor without AVX-512 computes, then without AVX2"
 	@echo "make clean    remove what was built, and .venv"
 
 $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
@@ -28,7 +33,7 @@ $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
 
 # Jupyter Book reads every page again each time; pages whose sources are older need no building.
 _build/html/.built: $(STAMP) $(SOURCES)
-	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
+	$(STAGE) "pages" $(BIN)/jupyter-book build . -W -n --keep-going --quiet
 	@cp -r book/_static/. _build/html/_static/  # Sphinx leaves them old when no page has changed
 	@touch $@
 
@@ -36,23 +41,33 @@ book: _build/html/.built
 	@echo "open _build/html/index.html"
 
 check: $(STAMP)
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/mypy companion
-	$(BIN)/pre-commit validate-config
+	$(STAGE) "style" $(BIN)/ruff check $(CODE)
+	$(STAGE) "format" $(BIN)/ruff format --check $(CODE)
+	$(STAGE) "types" $(BIN)/mypy companion
+	$(STAGE) "hooks" $(BIN)/pre-commit validate-config
 
-test: check book
-	$(BIN)/python -m pytest -q -n 2 --dist=loadfile tests --ignore=tests/site
-	@$(MAKE) --no-print-directory notebooks
-	$(BIN)/python -m pytest -q tests/site
+quick: check
+	@tests=$$($(BIN)/python -m tools.affected) && $(BIN)/python -m tools.stage "tests" $(PYTEST) --dist=loadfile $$tests
 
-# On another kind of processor all rounding is different, and what training makes of it.
-portable: $(STAMP)
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(MAKE) --no-print-directory notebooks
-	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default $(MAKE) --no-print-directory notebooks
+test: check _build/html/.built library notebooks site
+
+library: $(STAMP)
+	$(STAGE) "tests" $(PYTEST) --dist=loadfile tests --ignore=tests/site
 
 notebooks: $(STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist=loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 $(NOTEBOOKS)
+	$(STAGE) "notebooks" $(NBVAL)
+
+site: _build/html/.built
+	$(STAGE) "pages in a browser" $(PYTEST) tests/site
+
+# On another kind of processor all rounding is different, and what training makes of it. oneDNN (in
+# PyTorch and TensorFlow), PyTorch, NumPy and its OpenBLAS are each told to use older instructions.
+AVX2 := TF_ENABLE_ONEDNN_OPTS=1 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=$${OPENBLAS_CORETYPE:-Haswell}
+SSE := TF_ENABLE_ONEDNN_OPTS=1 ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Nehalem
+
+portable: $(STAMP)
+	@$(AVX2) $(MAKE) --no-print-directory library notebooks
+	@$(SSE) $(MAKE) --no-print-directory library notebooks
 
 lab: $(STAMP)
 	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book

@@ -1,4 +1,4 @@
-"""What all three implementations refuse, said in the same words.
+"""Argument checks that all three implementations share.
 
 Each function returns the accepted value or raises a ``ValueError`` that names the argument, what
 came, and what is accepted. No framework is imported here: only plain values and shapes come in.
@@ -109,28 +109,38 @@ def channels_on_axis(name: str, shape: Sequence[Any], axis: int, expected: int) 
         raise ValueError(f"{name} must have {expected} channels on axis {axis}, got shape {shape}")
 
 
-def same_shape(shortcut: Sequence[Any], branch: Sequence[Any]) -> None:
-    """Raise unless shortcut and branch have equal shapes.
+def equal_shapes(
+    names: str, first: Sequence[Any], second: Sequence[Any], except_axis: int | None = None
+) -> None:
+    """Raise unless two shapes are equal, or equal on every axis but one.
 
     Both frameworks would broadcast a shortcut with one channel over a branch with many, silently.
     Unknown sizes (``None``, in a symbolic Keras graph) match anything.
+
+    Parameters
+    ----------
+    names: of both, as ``"shortcut and branch"``. except_axis: may differ; from the end if negative.
     """
-    shortcut, branch = tuple(shortcut), tuple(branch)
-    if len(shortcut) != len(branch) or any(
-        s is not None and b is not None and s != b for s, b in zip(shortcut, branch, strict=True)
+    first, second = tuple(first), tuple(second)
+    there = except_axis is None or -len(first) <= except_axis < len(first)
+    free = None if except_axis is None else except_axis % max(1, len(first))
+    if (
+        there
+        and len(first) == len(second)
+        and all(
+            i == free or a is None or b is None or a == b
+            for i, (a, b) in enumerate(zip(first, second, strict=True))
+        )
     ):
+        return
+    if free is not None:
         raise ValueError(
-            f"shortcut and branch must have the same shape, got {shortcut} and {branch}; "
-            "a shortcut that changes channels or stride needs option 'A', 'B' or 'C'"
+            f"{names} must agree on all axes but {except_axis}, got {first} and {second}"
         )
-
-
-def alike(first: str, one: Sequence[int], second: str, other: Sequence[int]) -> None:
-    """Raise unless two arrays, named in the message, have equal shapes."""
-    if tuple(one) != tuple(other):
-        raise ValueError(
-            f"{first} and {second} must have the same shape, got {tuple(one)} and {tuple(other)}"
-        )
+    message = f"{names} must have the same shape, got {first} and {second}"
+    if names == "shortcut and branch":
+        message += "; a shortcut that changes channels or stride needs option 'A', 'B' or 'C'"
+    raise ValueError(message)
 
 
 def several_values(name: str, values_per_channel: Any) -> None:
@@ -189,18 +199,6 @@ def probability(name: str, value: Any) -> float:
     if result == 0:
         raise ValueError(f"{name} must be above 0, got {value!r}")
     return result
-
-
-def same_but(name: str, first: Sequence[Any], second: Sequence[Any], axis: int) -> None:
-    """Raise unless two shapes agree on every axis but one; ``None`` matches anything."""
-    first, second = tuple(first), tuple(second)
-    known = -len(first) <= axis < len(first) == len(second)
-    pairs = list(zip(first, second, strict=False))
-    if not known or any(
-        i != axis % len(first) and a is not None and b is not None and a != b
-        for i, (a, b) in enumerate(pairs)
-    ):
-        raise ValueError(f"{name} must agree on all axes but {axis}, got {first} and {second}")
 
 
 def groups(value: Any, in_channels: int, out_channels: int) -> int:

@@ -27,7 +27,7 @@ class Architecture:
 
     Attributes
     ----------
-    block: which residual block, a key of ``networks.BLOCKS``, as ``"basic"`` or ``"bottleneck"``.
+    block: which residual block, a key of ``resnet.BLOCKS``, as ``"basic"`` or ``"bottleneck"``.
     stem_channels, stem_kernel, stem_stride: the first convolution.
     stem_pool: whether a 3x3 max pooling of stride 2 follows it.
     stages: the blocks, in order.
@@ -44,16 +44,6 @@ class Architecture:
     def as_dict(self) -> dict[str, Any]:
         """Return the table as plain data, ready for JSON."""
         return asdict(self)
-
-    @property
-    def pre_activation(self) -> bool:
-        """Whether norm and ReLU come before each convolution, and so once more at the end."""
-        return self.block.startswith("pre_activation")
-
-    @property
-    def normalized(self) -> bool:
-        """Whether there are batch norms at all."""
-        return self.block != "fixup"
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Architecture:

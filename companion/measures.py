@@ -1,9 +1,13 @@
-"""Measures of arrays, for whichever framework made them."""
+"""What networks cost and what their arrays look like, measured in whichever framework."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +51,15 @@ class Operation:
     inputs: tuple[str, ...]
 
 
+@contextmanager
+def cpu_seconds() -> Iterator[list[float]]:
+    """Yield a list that holds the process's CPU seconds once the block ends."""
+    spent: list[float] = []
+    start = time.process_time()
+    yield spent
+    spent.append(time.process_time() - start)
+
+
 @dataclass(frozen=True)
 class Timing:
     """CPU seconds of two programs that took turns: every repetition, in order.
@@ -70,6 +83,25 @@ class Timing:
     def noise(self) -> float:
         """How far the median of first / again is from 1."""
         return abs(median(a / b for a, b in zip(self.first, self.again, strict=True)) - 1)
+
+
+def time_in_turns(
+    first: Callable[[], Any], second: Callable[[], Any], repetitions: int = 15
+) -> Timing:
+    """Return the CPU seconds of two programs, called in turns; one turn before warms up.
+
+    Raises
+    ------
+    ValueError: fewer than one repetition.
+    """
+    taken: list[list[float]] = [[], [], []]
+    for _ in range(_checks.positive_int("repetitions", repetitions) + 1):
+        for seconds, call in zip(taken, (first, second, first), strict=True):
+            with cpu_seconds() as spent:
+                call()
+            seconds += spent
+    one, other, again = (tuple(seconds[1:]) for seconds in taken)
+    return Timing(one, other, again)
 
 
 def autocorrelation(series: np.ndarray, max_lag: int) -> np.ndarray:

@@ -8,9 +8,9 @@ from companion import _checks
 
 
 def dice(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return for each class twice the overlap over the sum of both sizes, 1 where both are alike.
+    """Return the Dice coefficient 2 |A and B| / (|A| + |B|) of each class, at best 1.
 
-    Dice 1945, Ecology 26 (3). A class that neither has scores 1.
+    Dice 1945, Ecology 26 (3). A class that occurs in neither has 1.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def dice(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndar
     ValueError: shapes that differ, or fewer than one class.
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
-    _checks.alike("predicted", predicted.shape, "labels", labels.shape)
+    _checks.equal_shapes("predicted and labels", predicted.shape, labels.shape)
     scores = np.ones(_checks.positive_int("num_classes", num_classes))
     for c in range(num_classes):
         one, other = predicted == c, labels == c
@@ -43,7 +43,7 @@ def psnr(clean: np.ndarray, restored: np.ndarray) -> float:
     ValueError: shapes that differ, or two equal images, whose ratio is infinite.
     """
     clean, restored = np.asarray(clean, float), np.asarray(restored, float)
-    _checks.alike("clean", clean.shape, "restored", restored.shape)
+    _checks.equal_shapes("clean and restored", clean.shape, restored.shape)
     error = float(((clean - restored) ** 2).mean())
     if error == 0:
         raise ValueError("restored must differ from clean, got equal images")

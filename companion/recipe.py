@@ -36,7 +36,7 @@ class Recipe:
     seed: of the order of the examples and of the shifts, default 0.
     optimizer: ``"sgd"`` (default) or ``"adam"`` (Kingma and Ba, arXiv 1412.6980, with its defaults
         0.9, 0.999, 1e-8).
-    loss: ``"cross_entropy"`` (default) of integer labels, where -1 means "do not count", or
+    loss: ``"cross_entropy"`` (default), the mean over integer labels that are not ignored (-1), or
         ``"squared_error"``, the mean over all numbers.
     """
 
@@ -85,8 +85,8 @@ class History:
     Attributes
     ----------
     loss: mean training loss over the epoch; cross-entropy in nats, label smoothing included.
-    accuracy: fraction of the training labels that were met as they were seen, in [0, 1]; 0 where
-        the loss is a squared error.
+    accuracy: mean training accuracy over the epoch, in [0, 1], over labels that are not ignored
+        (-1); 0 where the loss is a squared error.
     seconds: wall-clock time of the epoch.
     learning_rate: at the epoch's last step.
     """
@@ -112,25 +112,31 @@ class History:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Where a training run stands after a whole epoch: all that ``fit`` needs to go on.
+    """A training run after a whole epoch: all that ``train`` and ``fit`` need to resume it.
 
     The order of the examples and their shifts follow from the recipe's seed and the epoch's number,
-    the learning rate from the step's: they need no keeping.
+    the learning rate from the step's: they need no storing.
 
     Attributes
     ----------
     recipe: of the run.
     history: of the epochs behind it.
-    arrays: copies of every weight, batch statistic and moment of the optimizer, and where random
-        layers stand, under names that the framework gives. Another framework takes none of them.
+    arrays: copies of every weight, batch statistic and moment of the optimizer, and the state of
+        the random generator, under names that the framework gives. Another framework takes none of
+        them.
     """
 
     recipe: Recipe
     history: History
     arrays: Mapping[str, np.ndarray]
 
+    @property
+    def epoch(self) -> int:
+        """How many epochs are behind it."""
+        return len(self.history.loss)
+
     def check(self, recipe: Recipe, expected: Mapping[str, Any]) -> None:
-        """Raise unless the state is that of a run with this recipe and arrays like these.
+        """Raise unless it is of a run with this recipe and arrays like these.
 
         Raises
         ------
@@ -167,53 +173,80 @@ def _form(array: Any) -> str:
     return f"{kind} {tuple(array.shape)}"
 
 
-def check_training(data: Any, recipe: Recipe) -> int:
-    """Raise unless the training part fits the recipe; return the number of whole batches.
+def check_training(
+    data: Any, recipe: Recipe, dtype: str = "float32"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the training part as arrays that the model takes; raise unless it fits the recipe.
+
+    The caller's arrays stay as they are; those of the right type already are not copied.
 
     Parameters
     ----------
     data: has ``x_train`` and ``y_train``, and ``num_classes`` where the loss is a cross-entropy.
+    dtype: of floats, default ``"float32"``; integers become int64.
+
+    Returns
+    -------
+    x and y, with at least one whole batch.
     """
-    check_examples("train", data.x_train)
+    x = check_examples("train", data.x_train, dtype=dtype)
     if recipe.loss == "cross_entropy":
-        check_labels("train", data.x_train, data.y_train, data.num_classes)
+        y = check_labels("train", x, data.y_train, data.num_classes)
     else:
-        _checks.same_length("y_train", data.y_train, len(data.x_train))
-        check_examples("train", data.y_train, name="y")
-    if recipe.shift and np.ndim(data.x_train) != 4:
+        _checks.same_length("y_train", data.y_train, len(x))
+        y = check_examples("train", data.y_train, name="y", dtype=dtype).astype(dtype, copy=False)
+    if recipe.shift and x.ndim != 4:
         raise ValueError(f"shift must be 0 unless x_train holds images, got {recipe.shift}")
-    side = min(np.shape(data.x_train)[1:3]) if recipe.shift else 1
+    side = min(x.shape[1:3]) if recipe.shift else 1
     if recipe.shift >= side:
         raise ValueError(
             f"shift must be below the {side} pixels of an image's side, got {recipe.shift}"
         )
-    return steps_per_epoch(recipe, len(data.x_train))
-
-
-def check_examples(part: str, x: np.ndarray, name: str = "x") -> None:
-    """Raise unless x is a finite, non-empty batch (N, C), (N, T), (N, T, C) or (N, H, W, C)."""
-    shape = np.shape(x)
-    if not 2 <= len(shape) <= 4:
+    if recipe.batch_size > len(x):
         raise ValueError(
-            f"{name}_{part} must have 2 to 4 dimensions (N, ..., C), got shape {shape}"
+            f"batch_size must be at most the {len(x)} training examples, got {recipe.batch_size}"
         )
-    _checks.finite_batch(f"{name}_{part}", shape, bool(np.isfinite(np.asarray(x)).all()))
+    return x, y
 
 
-def check_labels(part: str, x: np.ndarray, y: np.ndarray, classes: int) -> None:
-    """Raise unless y holds integer labels below ``classes``, one for each example, step or pixel.
+def check_batch_size(recipe: Recipe, parts: int, of: str = "processes") -> None:
+    """Raise unless the batch can be divided into so many equal parts."""
+    if recipe.batch_size % parts:
+        raise ValueError(
+            f"batch_size must be a multiple of the {parts} {of} that share each batch, "
+            f"got {recipe.batch_size}"
+        )
 
-    -1 stands for a label that does not count.
+
+def check_examples(part: str, x: Any, name: str = "x", dtype: str = "float32") -> np.ndarray:
+    """Return a finite, non-empty batch (N, C), (N, T), (N, T, C) or (N, H, W, C) as an array.
+
+    Floats have the dtype, integers are int64. Where it is so already, it is the caller's own array.
     """
-    each = {(len(x),), np.shape(x), np.shape(x)[:-1]}
-    if np.shape(y) not in each or not np.issubdtype(np.asarray(y).dtype, np.integer):
+    x = np.asarray(x)
+    if not 2 <= x.ndim <= 4:
+        raise ValueError(
+            f"{name}_{part} must have 2 to 4 dimensions (N, ..., C), got shape {x.shape}"
+        )
+    _checks.finite_batch(f"{name}_{part}", x.shape, bool(np.isfinite(x).all()))
+    return to_model_dtype(x, dtype)
+
+
+def check_labels(part: str, x: np.ndarray, y: Any, classes: int) -> np.ndarray:
+    """Return integer labels below ``classes``, one for each example, step or pixel, as int64.
+
+    -1 stands for a label that is ignored; there must be another one.
+    """
+    y = np.asarray(y)
+    if y.shape not in {(len(x),), x.shape, x.shape[:-1]} or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
             f"y_{part} must hold one integer label for each of the {len(x)} examples, or for each "
-            f"of their steps or pixels, got shape {np.shape(y)} of {np.asarray(y).dtype}"
+            f"of their steps or pixels, got shape {y.shape} of {y.dtype}"
         )
     low, high = int(np.min(y)), int(np.max(y))
     if low < -1 or high >= classes or high < 0:
         raise ValueError(f"y_{part} must be from 0 to {classes - 1} or -1, got {low} to {high}")
+    return to_model_dtype(y)
 
 
 def check_classes(logits: int | None, classes: int) -> None:
@@ -222,15 +255,6 @@ def check_classes(logits: int | None, classes: int) -> None:
         raise ValueError(
             f"model must have a logit for each of the {classes} classes of the data, got {logits}"
         )
-
-
-def steps_per_epoch(recipe: Recipe, examples: int) -> int:
-    """Return the number of whole batches; raise where there is none."""
-    if recipe.batch_size > examples:
-        raise ValueError(
-            f"batch_size must be at most the {examples} training examples, got {recipe.batch_size}"
-        )
-    return examples // recipe.batch_size
 
 
 def shifted(x: np.ndarray, shift: int, rng: np.random.Generator) -> np.ndarray:
@@ -248,17 +272,17 @@ def shifted(x: np.ndarray, shift: int, rng: np.random.Generator) -> np.ndarray:
 def batches(
     x: np.ndarray, y: np.ndarray, recipe: Recipe, epoch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the shuffled, shifted batches of one epoch: floats as float32, integers as int64."""
+    """Yield the shuffled, shifted batches of one epoch; they are copies."""
     rng = np.random.default_rng([recipe.seed, epoch])
     order = rng.permutation(len(x))
-    for step in range(steps_per_epoch(recipe, len(x))):
-        chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-        yield to_model_dtype(shifted(x[chosen], recipe.shift, rng)), to_model_dtype(y[chosen])
+    for start in range(0, len(x) - recipe.batch_size + 1, recipe.batch_size):
+        chosen = order[start : start + recipe.batch_size]
+        yield shifted(x[chosen], recipe.shift, rng), y[chosen]
 
 
-def to_model_dtype(values: np.ndarray) -> np.ndarray:
-    """Return floats as float32 and integers as int64, which both frameworks take."""
-    kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.float32
+def to_model_dtype(values: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    """Return floats in the dtype and integers as int64, which both frameworks take."""
+    kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(dtype)
     return values.astype(kind, copy=False)
 
 

@@ -13,17 +13,17 @@ from companion.data import DatePairs
 
 @dataclass(frozen=True)
 class Translation:
-    """Pairs as one line of tokens each, for a model that predicts the next token.
+    """Pairs as one sequence of tokens each, for a model that predicts the next token.
 
-    A line is the source, moved to the right end of its field, then ``<start>`` and the target.
-    Only the target's tokens are labels: all others are -1, which does not count.
+    A sequence is the source, padded on the left, then ``<start>`` and the target. Only the target's
+    tokens are labels; all others are -1, which the loss and the accuracy ignore.
 
     Attributes
     ----------
     x_train, x_test: (N, T) int64 tokens, T = source + target - 1.
     y_train, y_test: (N, T) int64, the token that follows, or -1.
     num_classes: of the joint vocabulary; target tokens come after those of the source.
-    start: position of ``<start>`` in every line.
+    start: position of ``<start>`` in every sequence.
     pairs: what it was made from.
     """
 
@@ -45,12 +45,12 @@ class Translation:
         return cls(x_train, y_train, x_test, y_test, classes, start, pairs)
 
     def take(self, examples: int) -> Translation:
-        """Return the task with so many training lines alone."""
+        """Return the task with only the first so many training sequences."""
         examples = _checks.positive_int("examples", examples)
         return replace(self, x_train=self.x_train[:examples], y_train=self.y_train[:examples])
 
     def translate(self, predict: Callable[[np.ndarray], np.ndarray], *texts: str) -> list[str]:
-        """Return the model's translations of texts, the likeliest token at each step.
+        """Return the model's translations of texts, by greedy decoding.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class Translation:
     def exact_match(
         self, predict: Callable[[np.ndarray], np.ndarray], examples: int = 500
     ) -> float:
-        """Return the fraction of test dates, the first ``examples``, translated without a fault."""
+        """Return the fraction of the first ``examples`` test dates whose translation is exact."""
         examples = _checks.positive_int("examples", examples)
         read = self._completed(predict, self.pairs.x_test[:examples])
         return float(np.mean(np.array(read) == self.pairs.iso_test[:examples]))

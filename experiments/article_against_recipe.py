@@ -3,22 +3,19 @@
 One run measures both: the same 4,000 training and 1,000 test images, three seeds, one thread,
 CPU seconds of training alone. About 20 minutes on one core.
 
-    python experiments/article_against_recipe.py
+    python -m experiments.article_against_recipe
 """
 
 from __future__ import annotations
 
-import common
+import keras
+import numpy as np
+import torch
 
-common.quiet_single_thread()
-
-import keras  # noqa: E402 - the number of threads has to be set first
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-import companion.tensorflow as ct  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import Dataset, mnist  # noqa: E402
+import companion.tensorflow as ct
+import companion.torch as cp
+from companion.data import Dataset, mnist
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RECIPE = {

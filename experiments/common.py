@@ -1,34 +1,15 @@
-"""What every stored run shares: one thread, CPU time, and results with the machine's facts."""
+"""What every stored run shares: CPU time, and results with the machine's facts."""
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
+from companion.book import results
+from companion.measures import cpu_seconds
 
+__all__ = ["RESULTS", "cpu_seconds", "noted", "store"]
 
-def quiet_single_thread() -> None:
-    """Pin every library to one thread; call it before a framework is imported."""
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = "1"
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-
-
-@contextmanager
-def cpu_seconds() -> Iterator[list[float]]:
-    """Yield a list that holds the process's CPU seconds once the block ends."""
-    spent: list[float] = []
-    start = time.process_time()
-    yield spent
-    spent.append(time.process_time() - start)
+RESULTS = results.FOLDER
 
 
 def noted(runs: list[dict[str, Any]], **row: Any) -> None:
@@ -38,18 +19,5 @@ def noted(runs: list[dict[str, Any]], **row: Any) -> None:
 
 
 def store(name: str, script: str, runs: list[dict[str, Any]], **more: Any) -> None:
-    """Write the runs to book/results/name.json, whole or not at all; ``more`` are further facts."""
-    packages = ("numpy", "torch", "keras", "mlxtend")
-    facts = {
-        "script": script,
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "threads": 1,
-        "versions": {package: version(package) for package in packages},
-        **more,
-    }
-    from companion import _files  # late: NumPy comes with it, and threads have to be set first
-
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    _files.write_json(RESULTS / f"{name}.json", {"facts": facts, "runs": runs})
+    """Write the runs to book/results/name.json, atomically; ``more`` are further facts."""
+    results.store(RESULTS / f"{name}.json", script, runs, **more)

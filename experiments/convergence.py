@@ -3,21 +3,18 @@
 The 5,000 MNIST images averaged to 7 x 7 pixels; twelve epochs of one cycle at two peak learning
 rates. Within a pair everything is equal but the shortcuts. About 20 minutes on one core.
 
-    python experiments/convergence.py
+    python -m experiments.convergence
 """
 
 from __future__ import annotations
 
-import common
+import dataclasses
 
-common.quiet_single_thread()
+import torch
 
-import dataclasses  # noqa: E402 - the number of threads has to be set first
-
-import torch  # noqa: E402
-
-import companion.torch as ct  # noqa: E402
-from companion.data import downsampled, mnist  # noqa: E402
+import companion.torch as ct
+from companion.data import downsampled, mnist
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DEPTHS = (8, 20, 32, 44)

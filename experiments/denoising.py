@@ -4,28 +4,25 @@ Six convolutions of 16 channels, short and four times longer, with and without b
 seeds; the learning rate of every arm is the best of three on two held-out training photographs.
 About 20 minutes on one core.
 
-    python experiments/denoising.py
+    python -m experiments.denoising
 """
 
 from __future__ import annotations
 
-import common
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from skimage.restoration import denoise_nl_means
 
-from itertools import product  # noqa: E402 - the number of threads has to be set first
-from types import SimpleNamespace  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from scipy.ndimage import gaussian_filter  # noqa: E402
-from skimage.restoration import denoise_nl_means  # noqa: E402
-
-import companion.tensorflow as cf  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import Photographs, add_gaussian_noise, patches, photographs  # noqa: E402
-from companion.metrics import psnr  # noqa: E402
+import companion.tensorflow as cf
+import companion.torch as cp
+from companion.data import Photographs, add_gaussian_noise, photographs, random_patches
+from companion.metrics import psnr
+from experiments import common
 
 SEEDS = (0, 1, 2)
 SIGMAS = (10, 25, 50)
@@ -68,7 +65,7 @@ def started_in_keras(arm: str, norm: bool, seed: int) -> Any:
 
 
 def task(photos: Photographs, sigma: float, seed: int) -> SimpleNamespace:
-    clean = patches(photos.x_train, **PATCHES, seed=seed)
+    clean = random_patches(photos.x_train, **PATCHES, seed=seed)
     return SimpleNamespace(x_train=add_gaussian_noise(clean, sigma, seed), y_train=clean)
 
 

@@ -3,22 +3,19 @@
 The 5,000 MNIST images, averaged over 2 x 2 pixels to 14 x 14. Within a pair everything is equal
 but the shortcuts: branches, initial weights, batches, schedule. About 30 minutes on one core.
 
-    python experiments/depth.py
+    python -m experiments.depth
 """
 
 from __future__ import annotations
 
-import common
+import dataclasses
 
-common.quiet_single_thread()
+import torch
 
-import dataclasses  # noqa: E402 - the number of threads has to be set first
-
-import torch  # noqa: E402
-
-import companion.tensorflow as ct  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import downsampled, mnist  # noqa: E402
+import companion.tensorflow as ct
+import companion.torch as cp
+from companion.data import downsampled, mnist
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DEPTHS = {"torch": (8, 20, 32, 44, 56), "tensorflow": (8, 44)}

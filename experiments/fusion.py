@@ -4,27 +4,24 @@ The upper half of a scan is read as an image, the lower half line by line as a s
 arms, the same initial weights, three seeds; the learning rate of every arm is the better of two on
 training images held out. Two runs of about half a minute each on one core.
 
-    python experiments/fusion.py together
-    python experiments/fusion.py apart
+    python -m experiments.fusion together
+    python -m experiments.fusion apart
 """
 
 from __future__ import annotations
 
-import common
+import copy
+import json
+import math
+import sys
+from typing import Any
 
-common.quiet_single_thread()
+import torch
+from torch import Tensor, nn
 
-import copy  # noqa: E402 - the number of threads has to be set first
-import json  # noqa: E402
-import math  # noqa: E402
-import sys  # noqa: E402
-from typing import Any  # noqa: E402
-
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-import companion.torch as ct  # noqa: E402
-from companion import data  # noqa: E402
+import companion.torch as ct
+from companion import data
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RATES = (0.003, 0.01)

@@ -4,21 +4,18 @@ The 5,000 MNIST images averaged to 7 x 7 pixels, four epochs of one cycle, three
 epoch: the gradient of the first and the last convolution's weights on one fixed batch, in training
 mode. About five minutes on one core.
 
-    python experiments/gradients.py
+    python -m experiments.gradients
 """
 
 from __future__ import annotations
 
-import common
+import torch
+import torch.nn.functional as F
 
-common.quiet_single_thread()
-
-import torch  # noqa: E402 - the number of threads has to be set first
-import torch.nn.functional as F  # noqa: E402
-
-import companion.torch as ct  # noqa: E402
-from companion.data import mnist  # noqa: E402
-from companion.torch import probes  # noqa: E402
+import companion.torch as ct
+from companion.data import mnist
+from companion.torch import probes
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DEPTHS = (8, 20, 32, 44, 56)

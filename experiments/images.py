@@ -6,28 +6,25 @@ on a validation part; the hardest of them for three times the epochs at one rate
 branches at one budget on MNIST at 14 x 14 pixels, rates chosen likewise; and the time of one step
 at CIFAR-10's size. About half an hour on one core.
 
-    python experiments/images.py
+    python -m experiments.images
 """
 
 from __future__ import annotations
 
-import common
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
 
-import importlib  # noqa: E402 - the number of threads has to be set first
-from collections.abc import Callable  # noqa: E402
-from dataclasses import replace  # noqa: E402
-from itertools import product  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-import companion.torch as cp  # noqa: E402
-from companion import architectures  # noqa: E402
-from companion.architectures import Architecture, Stage  # noqa: E402
-from companion.data import Dataset, digits8, mnist  # noqa: E402
+import companion.torch as cp
+from companion import architectures
+from companion.architectures import Architecture, Stage
+from companion.data import Dataset, digits8, mnist
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RATES = (0.02, 0.05, 0.15)

@@ -3,7 +3,7 @@
 Only the import statements of a notebook are run, in their order. The median of three runs; about 3
 minutes on one core.
 
-    python experiments/imports.py
+    python -m experiments.imports
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ import sys
 from pathlib import Path
 from statistics import median
 
-import common
+from companion.book.results import BOOK
+from experiments import common
 
-from companion.book.bench.timing import machine
-
-BOOK = common.RESULTS.parent
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -51,8 +49,7 @@ if __name__ == "__main__":
     rows: list[dict] = []
     for path in sorted(BOOK.glob("*.ipynb")):
         lines = statements(path)
-        code = "\n".join(["import sys; sys.path.append('../experiments')", *lines])
-        names = " ".join(lines)
+        code, names = "\n".join(lines), " ".join(lines)
         common.noted(
             rows,
             page=path.stem,
@@ -60,4 +57,4 @@ if __name__ == "__main__":
             tensorflow=any(n in names for n in ("tensorflow", "keras")),
             seconds=round(median(seconds(code) for _ in range(3)), 2),
         )
-    common.store("imports", "experiments/imports.py", rows, **machine())
+    common.store("imports", "experiments/imports.py", rows)

@@ -5,28 +5,24 @@ drawn anew for each step; three seeds. `grown` is the most memory that the proce
 it held before the first step; `left` what of it remains once nothing is in use any more. Linux
 with glibc; about 5 minutes on one core.
 
-    python experiments/kept_memory.py
+    python -m experiments.kept_memory
 """
 
 from __future__ import annotations
 
-import common
+import json
+import resource
+import subprocess
+import sys
+from statistics import median
 
-common.quiet_single_thread()
+import numpy as np
+import torch
 
-import json  # noqa: E402 - the number of threads has to be set first
-import resource  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-from statistics import median  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from companion.allocator import keep_freed_memory  # noqa: E402
-from companion.book.bench.timing import cpu_seconds, machine  # noqa: E402
-from companion.book.bench.torch import images, step  # noqa: E402
-from companion.torch.networks import cifar_resnet, resnet18  # noqa: E402
+from companion.allocator import keep_freed_memory
+from companion.book.bench.torch import images, step
+from companion.torch.networks import cifar_resnet, resnet18
+from experiments import common
 
 SEEDS = (0, 1, 2)
 #: name: how to build it, the largest batch, the largest side of an image, steps.
@@ -58,14 +54,17 @@ def trained(name: str, shapes: str, kept: bool, seed: int) -> dict[str, float]:
         batch, side = largest, widest
         if i and shapes == "drawn":  # the first is the largest in either case
             batch, side = rng.integers(2, largest + 1), rng.integers(widest // 2, widest + 1)
-        seconds.append(cpu_seconds(step(model, parameters, images(int(batch), int(side)))))
+        call = step(model, parameters, images(int(batch), int(side)))
+        with common.cpu_seconds() as spent:
+            call()
+        seconds += spent
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"grown": most - before, "left": resident() - before, "seconds": median(seconds[1:])}
 
 
 def elsewhere(*arguments: object) -> dict[str, float]:
     """Return what `trained` does, of a process of its own."""
-    command = [sys.executable, __file__, json.dumps(arguments)]
+    command = [sys.executable, "-m", "experiments.kept_memory", json.dumps(arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)
 
@@ -81,4 +80,4 @@ if __name__ == "__main__":
                 for kept in (False, True):
                     found = elsewhere(name, shapes, kept, seed)
                     common.noted(rows, network=name, shapes=shapes, seed=seed, kept=kept, **found)
-    common.store("kept_memory", "experiments/kept_memory.py", rows, **machine())
+    common.store("kept_memory", "experiments/kept_memory.py", rows)

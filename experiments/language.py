@@ -3,25 +3,22 @@
 LSTM stacks and Transformers as next-token models, each with its control, three seeds; the learning
 rate of every arm is the better of two on held-out training days. About 50 minutes on one core.
 
-    python experiments/language.py
+    python -m experiments.language
 """
 
 from __future__ import annotations
 
-import common
+from dataclasses import dataclass
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
 
-from dataclasses import dataclass  # noqa: E402 - the number of threads has to be set first
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-import companion.tensorflow as cf  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import dates  # noqa: E402
-from companion.translation import Translation  # noqa: E402
+import companion.tensorflow as cf
+import companion.torch as cp
+from companion.data import dates
+from companion.translation import Translation
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RATES = (0.003, 0.01)

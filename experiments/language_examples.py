@@ -2,21 +2,18 @@
 
 Trained as in language.py, seed 0. About three minutes on one core.
 
-    python experiments/language_examples.py
+    python -m experiments.language_examples
 """
 
 from __future__ import annotations
 
-import common
+import numpy as np
+import torch
 
-common.quiet_single_thread()
-
-import numpy as np  # noqa: E402 - the number of threads has to be set first
-import torch  # noqa: E402
-
-import companion.torch as cp  # noqa: E402
-from companion.data import dates  # noqa: E402
-from companion.translation import Translation  # noqa: E402
+import companion.torch as cp
+from companion.data import dates
+from companion.translation import Translation
+from experiments import common
 
 #: Locales whose first test date is shown.
 LOCALES = ("en", "pt", "de", "pl", "ru", "he", "hi", "ja")

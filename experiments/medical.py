@@ -5,26 +5,23 @@ validation slices, by two seeds and as many steps as in the test. Three seeds, a
 that keep the long skips, whose differences are small. Beside it: the deep plain network with three
 times the epochs, and two settings in TensorFlow. About 12 minutes on two cores.
 
-    python experiments/medical.py
+    python -m experiments.medical
 """
 
 from __future__ import annotations
 
-import common
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from multiprocessing import get_context
+from typing import Any
 
-common.quiet_single_thread()
+import torch
 
-from concurrent.futures import ProcessPoolExecutor  # noqa: E402 - threads are set first
-from itertools import product  # noqa: E402
-from multiprocessing import get_context  # noqa: E402
-from typing import Any  # noqa: E402
-
-import torch  # noqa: E402
-
-import companion.tensorflow as cf  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import Slices, brain  # noqa: E402
-from companion.metrics import dice  # noqa: E402
+import companion.tensorflow as cf
+import companion.torch as cp
+from companion.data import SegmentationDataset, brain
+from companion.metrics import dice
+from experiments import common
 
 SEEDS, MORE_SEEDS, VALIDATION_SEEDS = range(3), range(6), (7, 8)
 BLOCKS = (1, 4)
@@ -35,7 +32,7 @@ MODULES = {"torch": cp, "tensorflow": cf}
 
 
 def trained(
-    data: Slices,
+    data: SegmentationDataset,
     framework: str,
     blocks: int,
     residual: bool,
@@ -71,7 +68,7 @@ def trained(
 Network = tuple[int, bool, bool]  # blocks, residual, long skips
 
 
-def best_rate(held: Slices, steps: int, network: Network, runs: list[dict]) -> float:
+def best_rate(held: SegmentationDataset, steps: int, network: Network, runs: list[dict]) -> float:
     """The rate with the highest mean Dice on the validation slices, after as many steps."""
     epochs = round(EPOCHS * steps / len(held.x_train))
     scores = dict.fromkeys(RATES, 0.0)

@@ -4,25 +4,22 @@ One network, a RevNet, run in three ways with the same weights: every activation
 at the square root of the depth, and reversed. Beside it the ordinary network with and without its
 shortcuts, and stochastic depth that skips whole batches. Three seeds; about 4 minutes on one core.
 
-    python experiments/memory.py
+    python -m experiments.memory
 """
 
 from __future__ import annotations
 
-import common
+import math
 
-common.quiet_single_thread()
+import torch
+from torch import Tensor, nn
 
-import math  # noqa: E402 - the number of threads has to be set first
-
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-import companion.torch as ct  # noqa: E402
-from companion import data  # noqa: E402
-from companion.architectures import linear_decay  # noqa: E402
-from companion.torch.checkpointed import CheckpointedNetwork  # noqa: E402
-from companion.torch.costs import peak_saved_bytes  # noqa: E402
+import companion.torch as ct
+from companion import data
+from companion.architectures import linear_decay
+from companion.torch.checkpointed import CheckpointedNetwork
+from companion.torch.costs import peak_saved_bytes
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DEPTHS = (14, 26, 50, 110, 302, 602, 1202)

@@ -6,27 +6,24 @@ networks of 32 layers (or the nearest depth that their design allows) on digits 
 arm is the better of two after half the training, on held-out examples. About 11 minutes on one
 core.
 
-    python experiments/merges.py
+    python -m experiments.merges
 """
 
 from __future__ import annotations
 
-import common
+from collections.abc import Callable
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from collections.abc import Callable  # noqa: E402 - the number of threads has to be set first
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-import companion.torch as cp  # noqa: E402
-from companion import architectures, weights  # noqa: E402
-from companion.data import Dataset, dates, digits8  # noqa: E402
-from companion.torch.hyper_connections import WidthConnection, rms_norm  # noqa: E402
-from companion.translation import Translation  # noqa: E402
+import companion.torch as cp
+from companion import architectures, weights
+from companion.data import Dataset, dates, digits8
+from companion.torch.hyper_connections import WidthConnection, rms_norm
+from companion.translation import Translation
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DATES = {"epochs": 2, "batch_size": 32, "optimizer": "adam", "weight_decay": 0.0}

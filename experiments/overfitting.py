@@ -6,26 +6,23 @@ convolutions at equal depth and parameters, and the three shortcuts for differin
 learning rate of every network is the best of three on 300 images that are in neither part. About 6
 minutes on one core.
 
-    python experiments/overfitting.py
+    python -m experiments.overfitting
 """
 
 from __future__ import annotations
 
-import common
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
+from torch import nn
 
-from collections.abc import Callable  # noqa: E402 - the number of threads has to be set first
-from dataclasses import replace  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-
-import companion.torch as cp  # noqa: E402
-from companion import weights  # noqa: E402
-from companion.data import Dataset, digits8  # noqa: E402
+import companion.torch as cp
+from companion import weights
+from companion.data import Dataset, digits8
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RATES = (0.02, 0.05, 0.15)

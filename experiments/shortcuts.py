@@ -5,25 +5,22 @@ same network with another shortcut, merge or place of the norms and ReLUs, the b
 the same weights, and the learning rate of each is the better of two on 300 images that are in
 neither part, after half the epochs. About 5 minutes on one core.
 
-    python experiments/shortcuts.py
+    python -m experiments.shortcuts
 """
 
 from __future__ import annotations
 
-import common
+from dataclasses import replace
+from typing import Any
 
-common.quiet_single_thread()
+import torch
+from torch import Tensor, nn
 
-from dataclasses import replace  # noqa: E402 - the number of threads has to be set first
-from typing import Any  # noqa: E402
-
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-import companion.torch as cp  # noqa: E402
-from companion import architectures, weights  # noqa: E402
-from companion.data import Dataset, digits8  # noqa: E402
-from companion.torch.transformer import Scale  # noqa: E402
+import companion.torch as cp
+from companion import architectures, weights
+from companion.data import Dataset, digits8
+from companion.torch.transformer import Scale
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RATES = (0.1, 0.02)

@@ -24,7 +24,6 @@ import warnings  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from typing import Any  # noqa: E402
-from unittest.mock import patch  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -35,7 +34,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval  # noqa: E402
 import companion.torch as ct  # noqa: E402
 from companion import data  # noqa: E402
 from companion.architectures import Architecture, Stage, linear_decay  # noqa: E402
-from companion.torch import networks  # noqa: E402
 from companion.torch.costs import layer_costs  # noqa: E402
 
 SEEDS = (0, 1, 2)
@@ -54,8 +52,8 @@ def network(block: str, residual: bool, seed: int, width: int = 16, blocks: int 
     """Return three stages of ``blocks`` blocks; width, then twice, then four times as many."""
     stages = tuple(Stage(width * 2**i, blocks, 1 if i == 0 else 2) for i in range(3))
     table = Architecture(f"small_{block}", block, width, 3, 1, False, stages)
-    with patch.dict(networks.BLOCKS, grouped=GroupedBlock):
-        return ct.ResNet(table, "B", residual, 1, 10, seed)
+    own = GroupedBlock if block == "grouped" else None
+    return ct.ResNet(table, "B", residual, 1, 10, seed, block=own)
 
 
 def accuracy(model: nn.Module, task: Any) -> float:

@@ -3,26 +3,23 @@
 Residual convolutions over time against plain ones, three seeds; the learning rate of every arm,
 depth and budget is the best of three on held-out training utterances. About 15 minutes on one core.
 
-    python experiments/speech.py
+    python -m experiments.speech
 """
 
 from __future__ import annotations
 
-import common
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
+from torch import nn
 
-from dataclasses import replace  # noqa: E402 - the number of threads has to be set first
-from itertools import product  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-
-import companion.tensorflow as cf  # noqa: E402
-import companion.torch as cp  # noqa: E402
-from companion.data import Sequences, japanese_vowels  # noqa: E402
+import companion.tensorflow as cf
+import companion.torch as cp
+from companion.data import SequenceDataset, japanese_vowels
+from experiments import common
 
 SEEDS = (0, 1, 2)
 DEPTHS = (7, 13, 25, 49)
@@ -39,7 +36,7 @@ def noisy(x: np.ndarray, lengths: np.ndarray, level: float, seed: int) -> np.nda
     return (x + level * noise).astype(np.float32)
 
 
-def with_noise(data: Sequences, seed: int) -> Sequences:
+def with_noise(data: SequenceDataset, seed: int) -> SequenceDataset:
     """Every training utterance three times: clean, with noise 0.5 and with noise 1."""
     parts = [noisy(data.x_train, data.lengths_train, s, seed + 100) for s in (0.0, 0.5, 1.0)]
     return replace(
@@ -50,12 +47,14 @@ def with_noise(data: Sequences, seed: int) -> Sequences:
     )
 
 
-def trained(module: Any, data: Sequences, depth: int, residual: bool, seed: int, **settings: Any):
+def trained(
+    module: Any, data: SequenceDataset, depth: int, residual: bool, seed: int, **settings: Any
+):
     model = module.speech_resnet(depth, num_classes=data.num_classes, residual=residual, seed=seed)
     return model, module.fit(model, data, seed=seed, **COMMON, **settings)
 
 
-def best_rate(data: Sequences, depth: int, residual: bool, epochs: int) -> float:
+def best_rate(data: SequenceDataset, depth: int, residual: bool, epochs: int) -> float:
     """The rate with most held-out utterances right; the smaller loss decides between equals."""
     scores = {}
     for rate in RATES:
@@ -67,7 +66,9 @@ def best_rate(data: Sequences, depth: int, residual: bool, epochs: int) -> float
     return max(scores, key=scores.__getitem__)
 
 
-def scored(module: Any, data: Sequences, of: dict[str, Any], train: Sequences | None = None):
+def scored(
+    module: Any, data: SequenceDataset, of: dict[str, Any], train: SequenceDataset | None = None
+):
     """Train one model and test it at every level of noise."""
     settings = {"epochs": of["epochs"], "learning_rate": of["learning_rate"]}
     with common.cpu_seconds() as seconds:
@@ -90,7 +91,7 @@ def scored(module: Any, data: Sequences, of: dict[str, Any], train: Sequences | 
     return result
 
 
-def six(data: Sequences, absent: tuple[int, ...]) -> Sequences:
+def six(data: SequenceDataset, absent: tuple[int, ...]) -> SequenceDataset:
     """The training part without three of the speakers, the others numbered from 0."""
     kept = np.isin(data.y_train, absent, invert=True)
     return replace(
@@ -102,7 +103,7 @@ def six(data: Sequences, absent: tuple[int, ...]) -> Sequences:
     )
 
 
-def strangers(data: Sequences, features: Any, absent: tuple[int, ...]) -> float:
+def strangers(data: SequenceDataset, features: Any, absent: tuple[int, ...]) -> float:
     """Tell three speakers apart by the nearest mean of features that were learnt without them."""
     train, test = features(data.x_train), features(data.x_test)
     means = np.stack([train[data.y_train == k].mean(0) for k in absent])
@@ -111,7 +112,7 @@ def strangers(data: Sequences, features: Any, absent: tuple[int, ...]) -> float:
     return float(np.mean(np.array(absent)[distances.argmin(1)] == data.y_test[chosen]))
 
 
-def embedding(data: Sequences, of: dict[str, Any]) -> dict[str, Any]:
+def embedding(data: SequenceDataset, of: dict[str, Any]) -> dict[str, Any]:
     """Mean over three groups of speakers, each absent in training once."""
     settings = {"epochs": of["epochs"], "learning_rate": of["learning_rate"]}
     right = []
@@ -126,7 +127,7 @@ def embedding(data: Sequences, of: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def depths(data: Sequences) -> list[dict[str, Any]]:
+def depths(data: SequenceDataset) -> list[dict[str, Any]]:
     """Every arm by depth and budget, each at its best rate."""
     held = data.validation()
     runs: list[dict[str, Any]] = []
@@ -147,7 +148,7 @@ def depths(data: Sequences) -> list[dict[str, Any]]:
     return runs
 
 
-def robustness(data: Sequences) -> list[dict[str, Any]]:
+def robustness(data: SequenceDataset) -> list[dict[str, Any]]:
     """Depths at which both arms are accurate, every rate: does the shortcut stand noise better?"""
     cases = product((7, 13), RATES, (True, False), range(6))
     return [

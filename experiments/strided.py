@@ -6,22 +6,18 @@ run is right if every one agrees to 1e-4 of the largest, wrong if one does not, 
 process was killed before it had told. About 5 minutes on one core; the processor must have AVX-512,
 or the row "its own" repeats another.
 
-    python experiments/strided.py
+    python -m experiments.strided
 """
 
 from __future__ import annotations
 
-import common
+import os
+import subprocess
+import sys
 
-common.quiet_single_thread()
+import numpy as np
 
-import os  # noqa: E402 - the number of threads has to be set first
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-
-import numpy as np  # noqa: E402
-
-from companion.book.bench.timing import machine  # noqa: E402
+from experiments import common
 
 #: What oneDNN is told to use at most; without a word it uses the best that the processor has.
 INSTRUCTIONS = {"its own": None, "AVX2": "AVX2", "SSE4.1": "SSE41"}
@@ -79,8 +75,8 @@ def outcome(instructions: str | None, layout: str, channels: int) -> tuple[str, 
     environment.pop("ONEDNN_MAX_CPU_ISA", None)
     if instructions:
         environment["ONEDNN_MAX_CPU_ISA"] = instructions
-    command = [sys.executable, __file__, layout, str(channels)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "experiments.strided", layout, str(channels)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode > 0:  # an error in Python; a signal is below 0
         raise RuntimeError(done.stderr)
     told = [float(line) for line in done.stdout.split()]
@@ -106,4 +102,4 @@ if __name__ == "__main__":
                     outcome=became,
                     gradients=told,
                 )
-    common.store("strided", "experiments/strided.py", rows, **machine())
+    common.store("strided", "experiments/strided.py", rows)

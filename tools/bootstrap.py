@@ -1,4 +1,8 @@
-"""Make the environment, or say in one line what is missing. Runs on any Python 3."""
+"""Make the environment, or say in one line what is missing. Runs on any Python 3.
+
+A .venv that is there already is completed: what it has in the pinned version stays, as PyTorch's
+build without CUDA does (2.13.0+cpu is 2.13.0 to pip).
+"""
 
 import os
 import shutil
@@ -30,18 +34,43 @@ def pip(*arguments):
         fail(lines[-1])
 
 
+def inside(code):
+    """Return what a line of Python prints in the environment, or None where it fails."""
+    done = subprocess.run([PYTHON, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
+
+
+def complete():
+    """Check that .venv can be used: its Python, and pip, which some tools leave out."""
+    found = inside("import sys; print('%d.%d' % sys.version_info[:2])")
+    if found not in ("3.11", "3.12", "3.13"):
+        fail("Python 3.11 to 3.13 is needed, .venv has %s; run make clean" % (found or "none"))
+    if inside("import pip") is None and inside("import ensurepip; ensurepip.bootstrap()") is None:
+        fail("the Python in .venv has no pip; run make clean")
+    torch = inside("from importlib.metadata import version; print(version('torch'))")
+    if torch:
+        print("PyTorch %s is in .venv already" % torch, flush=True)
+
+
+def create():
+    """Make .venv, if there is room for what comes into it."""
+    free = shutil.disk_usage(".").free / 1e9
+    if free < NEEDED:
+        fail("%d GB of disk are needed for the environment, %.1f are free" % (NEEDED, free))
+    subprocess.run([sys.executable, "-m", "venv", ".venv"], check=True)
+
+
 def main():
-    """Build .venv from requirements.txt."""
+    """Make .venv what requirements.txt says."""
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
         fail(
             "Python 3.11 to 3.13 is needed, this is %d.%d; try: make PYTHON=python3.11"
             % sys.version_info[:2]
         )
-    free = shutil.disk_usage(".").free / 1e9
-    if free < NEEDED and not os.path.exists(PYTHON):
-        fail("%d GB of disk are needed for the environment, %.1f are free" % (NEEDED, free))
-    if not os.path.exists(PYTHON):
-        subprocess.run([sys.executable, "-m", "venv", ".venv"], check=True)
+    if os.path.exists(PYTHON):
+        complete()
+    else:
+        create()
     print("installing what requirements.txt names into .venv (a few minutes, once)", flush=True)
     pip("-r", "requirements.txt")
     pip("--no-deps", "-e", ".")

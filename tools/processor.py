@@ -12,7 +12,7 @@ def processor() -> str:
     """Return the maker and the instructions that PyTorch uses, as "AuthenticAMD AVX512"."""
     import torch
 
-    from companion.book.bench.timing import cpu_info
+    from companion.book.results import cpu_info
 
     maker = cpu_info("vendor_id") or platform.machine()
     return f"{maker} {torch.backends.cpu.get_cpu_capability()}"

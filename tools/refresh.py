@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from companion.book import claims
 from companion.book.claims.core import KEY
+from tests.limits import HANG_SECONDS
 from tools.processor import KEY as PROCESSOR
 from tools.processor import processor
 
@@ -28,7 +29,8 @@ def refresh(path: Path) -> None:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k in KEEP_CELL}
     NotebookClient(
         notebook,
-        timeout=600,
+        timeout=HANG_SECONDS,
+        startup_timeout=HANG_SECONDS,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,

@@ -6,6 +6,10 @@ book and come with a checkout of it, not with the installed package.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,12 @@ import numpy as np
 import companion
 from companion import _checks, _files
 
+#: The book beside the package, as in a checkout.
+BOOK = Path(companion.__file__).resolve().parents[1] / "book"
 #: In a checkout; where the package was installed without it, the working directory has them.
-FOLDER = Path(companion.__file__).resolve().parents[1] / "book" / "results"
+FOLDER = BOOK / "results"
+
+_PACKAGES = ("numpy", "torch", "tensorflow-cpu", "tensorflow", "keras", "onnxruntime", "mlxtend")
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -74,6 +82,43 @@ def mean_std(values: Any, digits: int = 2) -> str:
     values = np.asarray(values)
     _checks.positive_int("number of values", values.size, minimum=2)
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+
+def store(path: Path, script: str, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write rows and the facts of this machine as JSON, atomically.
+
+    Parameters
+    ----------
+    script: what wrote them. more: further facts.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _files.write_json(path, {"facts": {"script": script, **machine(), **more}, "runs": rows})
+
+
+def machine() -> dict[str, Any]:
+    """Return the facts that times depend on: processor, system, threads, versions."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        "processor": cpu_info("model name") or platform.processor(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "threads": 1,
+        "versions": versions,
+    }
+
+
+def cpu_info(entry: str) -> str | None:
+    """Return what Linux says of the first processor, as "model name"; elsewhere nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(entry)), None)
 
 
 def _read(name: str) -> dict[str, Any]:

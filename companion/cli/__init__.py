@@ -1,4 +1,4 @@
-"""The command line: the ledger, and networks trained, evaluated and looked at.
+"""The command line: networks trained, evaluated and looked at.
 
 A command is a module with two functions: ``add`` gives it a parser, ``run`` runs it and returns the
 exit code. What cannot be done is said in one line on stderr, with exit code 2. A framework is

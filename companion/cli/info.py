@@ -12,9 +12,8 @@ import numpy as np
 
 from companion.cli import parser
 from companion.cli.parser import Commands
-from companion.cli.registry import NETWORKS, Design, dataset, design, framework
 from companion.cli.runs import Run
-from companion.cli.settings import DEFAULTS
+from companion.cli.settings import DEFAULTS, NETWORKS, Design, dataset, framework
 
 ABOUT = """
 A multiply-add is counted once, for one image; additions are those of the
@@ -43,53 +42,49 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name in DEFAULTS}
-    facts: dict[str, Any] = {}
-    lines: list[str] = []
     if options.of in NETWORKS:
+        lines: list[str] = []
         name, data = given.pop("framework", DEFAULTS["framework"]), given.pop("data", None)
-        chosen = design(options.of, **given)
-        image, classes = NETWORKS[options.of].image, NETWORKS[options.of].classes
-        facts["network"] = asdict(chosen)
+        design = Design(options.of, **given)
+        facts: dict[str, Any] = {"network": asdict(design)}
+        image, classes = NETWORKS[options.of].image or (), NETWORKS[options.of].classes
+    elif not Path(options.of).exists():
+        names = ", ".join(NETWORKS)
+        raise ValueError(f"{options.of!r} is neither a run's folder nor one of {names}")
     else:
-        found = _run(options.of)
-        extra = sorted(set(given) - {"framework"})
-        if extra:
-            raise ValueError(f"{extra[0]} must be left out: {options.of} is a run with its own")
-        chosen, data = found.settings.design, found.settings.data
-        name = given.get("framework", found.settings.framework)
-        done, epochs = len(found.history().loss), found.settings.recipe.epochs
-        stands = "finished" if found.finished else f"stands at epoch {done} of {epochs}"
-        facts |= {"settings": found.settings.as_dict(), "epochs_done": done}
-        facts["finished"] = found.finished
-        lines += [f"{found.folder} {stands}", *_columns(found.settings.as_dict()), ""]
+        found = Run.open(Path(options.of))
+        facts, lines = _run(found)
+        name = given.pop("framework", found.settings.framework)
+        if given:
+            raise ValueError(f"{min(given)} must be left out: {options.of} is a run with its own")
+        design, data = found.settings.design, found.settings.data
     if data is not None:
         whole = dataset(data)
         image, classes = whole.x_train.shape[1:], whole.num_classes
-    costs = _costs(name, chosen, image, classes)
+    costs = _costs(name, design, image, classes)
     facts |= {"image": list(image), "classes": classes, "layers": [asdict(c) for c in costs]}
     parser.show(facts, [*lines, *_table(costs, image)], options.json)
     return 0
 
 
-def _run(name: str) -> Run:
-    if not Path(name).exists():
-        raise ValueError(f"{name!r} is neither a run's folder nor one of {', '.join(NETWORKS)}")
-    return Run.open(Path(name))
+def _run(found: Run) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings of a run and where it stands, for programs and for people."""
+    settings, done = found.settings.as_dict(), len(found.history().loss)
+    stands = f"stands at epoch {done} of {settings['epochs']}"
+    lines = [f"{found.folder} {'finished' if found.finished else stands}"]
+    lines += [f"  {name:16}{value}" for name, value in settings.items() if value is not None]
+    facts = {"settings": settings, "epochs_done": done, "finished": found.finished}
+    return facts, [*lines, ""]
 
 
-def _costs(name: str, chosen: Design, image: tuple[int, ...], classes: int) -> list[Any]:
-    module = framework(name)
-    model = chosen.build(module, image[-1], classes, seed=0)
+def _costs(name: str, design: Design, image: tuple[int, ...], classes: int) -> list[Any]:
+    model = design.build(framework(name), image[-1], classes, seed=0)
     x: Any = np.zeros((1, *image), np.float32)
     if name == "torch":
         import torch
 
         x = torch.from_numpy(x).permute(0, 3, 1, 2)
     return importlib.import_module(f"companion.{name}.costs").layer_costs(model, x)
-
-
-def _columns(settings: dict[str, Any]) -> list[str]:
-    return [f"  {name:16}{value}" for name, value in settings.items() if value is not None]
 
 
 def _table(costs: list[Any], image: tuple[int, ...]) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any, NoReturn
 
-from companion.cli.registry import DATA, FRAMEWORKS
+from companion.cli.settings import DATA, FRAMEWORKS
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
 
@@ -47,7 +47,11 @@ def add_design(parser: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="with shortcuts (default) or without: the control",
     )
-    parser.add_argument("--data", choices=DATA, help="5,000 images of 28 x 28, or 1,797 of 8 x 8")
+    parser.add_argument(
+        "--block", metavar="MODULE:CLASS", help="a block of your own in the place of its blocks"
+    )
+    sizes = "mnist (5,000 of 28 x 28) or digits8 (1,797 of 8 x 8)"
+    parser.add_argument("--data", metavar="NAME", choices=DATA, help=sizes)
 
 
 def add_json(parser: Any) -> None:

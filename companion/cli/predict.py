@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from companion.cli import parser
-from companion.cli.models import trained
+from companion.cli.evaluate import trained
 from companion.cli.parser import Commands
-from companion.cli.registry import dataset
 from companion.cli.runs import Run
+from companion.cli.settings import dataset
 
 EXAMPLES = """
 examples:
@@ -38,23 +38,25 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("predict needs either FILE.npy or --index N")
     found = Run.open(options.folder)
     data = dataset(found.settings.data)
-    labels: list[int | None]
     if options.index is None:
-        x = _images(options.file, data.x_test.shape[1:])
-        names, labels = list(range(len(x))), [None] * len(x)
+        x, labels = _images(options.file, data.x_test.shape[1:]), None
     else:
-        names = [_within(index, len(data.x_test)) for index in options.index]
-        x, labels = data.x_test[names], data.y_test[names].tolist()
-    framework, model = trained(found, data, options.framework)
-    probabilities = _softmax(framework.predict(model, x))
-    classes = "  ".join(f"P({c})" for c in range(data.num_classes))
-    facts, lines = [], [f"image  class  {classes}"]
-    for name, label, row in zip(names, labels, probabilities, strict=True):
-        facts.append({"image": name, "class": int(row.argmax()), "probabilities": row.tolist()})
-        line = f"{name:5d}  {row.argmax():5d}  " + "".join(f"{p:.2f}  " for p in row)
-        if label is not None:
-            facts[-1]["label"] = label
-            line += "" if label == row.argmax() else f"(is {label})"
+        wrong = [i for i in options.index if not 0 <= i < len(data.x_test)]
+        if wrong:
+            raise ValueError(f"index must be from 0 to {len(data.x_test) - 1}, got {wrong[0]}")
+        x, labels = data.x_test[options.index], data.y_test[options.index].tolist()
+    module, model = trained(found, data, options.framework)
+    powers = np.exp(_shifted(module.predict(model, x)))
+    probabilities = powers / powers.sum(-1, keepdims=True)
+    facts, lines = [], ["image  class  " + "  ".join(f"P({c})" for c in range(data.num_classes))]
+    for i, row in enumerate(probabilities):
+        name, best = (i if labels is None else options.index[i]), int(row.argmax())
+        fact = {"image": name, "class": best, "probabilities": row.tolist()}
+        line = f"{name:5d}  {best:5d}  " + "".join(f"{p:.2f}  " for p in row)
+        if labels is not None:
+            fact["label"] = labels[i]
+            line += "" if labels[i] == best else f"(is {labels[i]})"
+        facts.append(fact)
         lines.append(line.rstrip())
     parser.show(facts, lines, options.json)
     return 0
@@ -68,21 +70,13 @@ def _images(path: Path, image: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"{path} must be an array that numpy.save wrote: {error}") from error
     shape = getattr(x, "shape", ())
     if len(shape) != 4 or shape[1:] != image or x.dtype.kind not in "fiub":
-        height, width, channels = image
-        raise ValueError(
-            f"{path} must hold images (N, {height}, {width}, {channels}), got shape {shape}"
-        )
+        sizes = ", ".join(map(str, image))
+        raise ValueError(f"{path} must hold images (N, {sizes}), got shape {shape}")
     if not (len(x) and x.min() >= 0 and x.max() <= 1):
         raise ValueError(f"{path} must hold values from 0 to 1, as the images that trained")
     return x.astype(np.float32)
 
 
-def _within(index: int, images: int) -> int:
-    if not 0 <= index < images:
-        raise ValueError(f"index must be from 0 to {images - 1}, got {index}")
-    return index
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+def _shifted(logits: np.ndarray) -> np.ndarray:
+    """Return logits with the largest at 0, so that no exponential overflows."""
+    return logits.astype(np.float64) - logits.max(-1, keepdims=True)

@@ -40,14 +40,17 @@ class Run:
     versions: Mapping[str, str]
 
     @classmethod
-    def create(cls, folder: Path, chosen: Settings) -> Run:
-        """Begin a run in a new or empty folder.
+    @contextlib.contextmanager
+    def create(cls, folder: Path, chosen: Settings) -> Iterator[Run]:
+        """Begin a run in a new or empty folder, locked; nothing is left of it if it cannot train.
+
+        Where it stores an epoch or is interrupted, or a disk is full, it stays and can go on.
 
         Raises
         ------
         ValueError: the folder holds something; it stays as it is. OSError: it cannot be written.
         """
-        free(folder)
+        require_empty(folder)
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, chosen, _versions(chosen.framework))
@@ -55,26 +58,24 @@ class Run:
             table = {"versions": run.versions, **chosen.as_dict()}
             files.create(folder / "settings.json", files.as_json(table))
         except FileExistsError:  # of another process that began in the same moment
-            free(folder)
+            require_empty(folder)
             raise
         except OSError:
             if made:
                 folder.rmdir()
             raise
-        return run
-
-    def abandon(self, made: bool) -> None:
-        """Leave nothing of a run that could not begin, nor its folder if it was ``made`` for it.
-
-        Where an epoch is stored, all stays.
-        """
-        if (self.folder / "checkpoint.npz").exists() or self.finished:
-            return
-        for path in (self.folder / "settings.json", *self.folder.glob(".*.part")):
-            path.unlink(missing_ok=True)
-        if made:
-            with contextlib.suppress(OSError):  # it holds something of somebody else
-                self.folder.rmdir()
+        try:
+            with run.locked():
+                yield run
+        except OSError:  # a full disk: what is there can go on
+            raise
+        except Exception:
+            if not ((folder / "checkpoint.npz").exists() or run.finished):
+                run.remove_temporary()
+                (folder / "settings.json").unlink()
+                if made and not any(folder.iterdir()):
+                    folder.rmdir()
+            raise
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -101,8 +102,18 @@ class Run:
     def finished(self) -> bool:
         return (self.folder / "weights.npz").exists()
 
+    def check_settings(self, given: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` where an option differs from those that the run began with."""
+        stored = self.settings.as_dict()
+        for name, value in given.items():
+            if stored[name] != value:
+                raise ValueError(
+                    f"{name} must be {stored[name]!r}, with which the run in {self.folder} began, "
+                    f"got {value!r}"
+                )
+
     @property
-    def aged(self) -> str:
+    def version_changes(self) -> str:
         """What has another version now than when the run began, or nothing."""
         now = _versions(self.settings.framework)
         changed = [f"{k} {v}, now {now[k]}" for k, v in self.versions.items() if now.get(k, v) != v]
@@ -126,13 +137,13 @@ class Run:
                     raise ValueError(f"{self.folder} is in use: another process trains") from None
             yield
 
-    def keep(self, state: Checkpoint) -> None:
-        """Store where the run stands."""
-        about = {"recipe": state.recipe.as_dict(), "history": state.history.as_dict()}
-        arrays = {"about": np.array(json.dumps(about)), **state.arrays}
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Store where the run stands, in place of where it stood."""
+        about = {"recipe": checkpoint.recipe.as_dict(), "history": checkpoint.history.as_dict()}
+        arrays = {"about": np.array(json.dumps(about)), **checkpoint.arrays}
         files.write_arrays(self.folder / "checkpoint.npz", arrays)
 
-    def state(self) -> Checkpoint | None:
+    def checkpoint(self) -> Checkpoint | None:
         """Return where the run stands, None before its first whole epoch.
 
         Raises
@@ -155,18 +166,18 @@ class Run:
         if self.finished:
             path = self.folder / "history.json"
             return _history(path, files.read_json(path))
-        state = self.state()
-        return History() if state is None else state.history
+        checkpoint = self.checkpoint()
+        return History() if checkpoint is None else checkpoint.history
 
     def finish(self, history: History, weights: Mapping[str, np.ndarray]) -> None:
         """Write what the run leaves behind; the weights come last and say that all is there."""
         files.write_json(self.folder / "history.json", history.as_dict())
         files.write(self.folder / "curve.png", _curve(history, self.settings))
         files.write_arrays(self.folder / "weights.npz", weights)
-        self.tidy()
+        self.remove_temporary()
 
-    def tidy(self) -> None:
-        """Remove what a finished run does not need: its checkpoint, parts of killed processes."""
+    def remove_temporary(self) -> None:
+        """Remove what a finished run does not need: its checkpoint, files that are half written."""
         for path in (self.folder / "checkpoint.npz", *self.folder.glob(".*.part")):
             path.unlink(missing_ok=True)
 
@@ -185,7 +196,7 @@ class Run:
         return files.read_arrays(self.folder / "weights.npz")
 
 
-def free(folder: Path) -> None:
+def require_empty(folder: Path) -> None:
     """Raise unless a run can begin in the folder: it must be new or empty."""
     if (folder / "settings.json").exists():
         raise ValueError(f"{folder} holds a run: choose another folder, or {RESUME} {folder}")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from companion.allocator import keep_freed_memory
 from companion.cli import parser
 from companion.cli.parser import Commands
-from companion.cli.registry import NETWORKS, dataset, framework
-from companion.cli.runs import RESUME, Run, free
-from companion.cli.settings import DEFAULTS, Settings, settings
-from companion.recipe import Checkpoint, check_training
+from companion.cli.runs import RESUME, Run, require_empty
+from companion.cli.settings import DEFAULTS, NETWORKS, Settings, dataset, framework, settings
+from companion.recipe import Checkpoint, History, check_batch_size, check_training
 
 ABOUT = """
 FOLDER gets settings.json, history.json, curve.png and weights.npz. After every
@@ -73,136 +74,102 @@ def add(commands: Commands) -> None:
             type=type(default),
             help=f"{about}, default {default}",
         )
+    new.add_argument(
+        "--keep-freed-memory",
+        action="store_true",
+        help="faster steps of PyTorch for more memory; for glibc",
+    )
     new.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    if getattr(options, "keep_freed_memory", False):
+        keep_freed_memory()
+    with _processes() as world, contextlib.ExitStack() as held:
+        if world.rank > 0:  # rank 0 has the folder, and says what there is to say
+            return _train_along(world)
+        run, checkpoint, parts = None, None, None
+        try:
+            run, checkpoint, parts = _prepare(options, world.size, held)
+        finally:  # the others wait for their work; without settings there is none
+            world.broadcast_object(run.settings if run and parts else None)
+        return _train(run, checkpoint, *parts) if parts else 0
+
+
+def _processes() -> contextlib.AbstractContextManager[Any]:
+    """Join the processes of ``torchrun``, see :class:`companion.torch.distributed.World`."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from companion.torch.distributed import process_group
+
+        return process_group()
+    alone = SimpleNamespace(rank=0, size=1, broadcast_object=lambda value: value)
+    return contextlib.nullcontext(alone)
+
+
+def _prepare(
+    options: argparse.Namespace, processes: int, held: contextlib.ExitStack
+) -> tuple[Run, Checkpoint | None, tuple[Any, Any, Any] | None]:
+    """Return the run, locked, its checkpoint, and the parts of :func:`_load`, None if finished."""
     given = {name: value for name, value in vars(options).items() if name in DEFAULTS}
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return _begin(options, given, Alone())
-    from companion.torch.distributed import joined  # torchrun is PyTorch's
-
-    with joined() as team:
-        if team.rank > 0:
-            return _follow(team)
-        leader = Leader(team)
-        try:
-            return _begin(options, given, leader)
-        finally:
-            leader.dismiss()
-
-
-class Alone:
-    """The only process of a run."""
-
-    def check(self, chosen: Settings) -> None:
-        """Raise ``ValueError`` where the processes cannot train so."""
-
-    def call(self, chosen: Settings) -> None:
-        """Let the other processes begin."""
+    if hasattr(options, "out"):
+        require_empty(options.out)
+        chosen = settings(given)
+        # What does not fit together is found before a folder is made, or else at the first step.
+        parts = _load(chosen, processes)
+        return held.enter_context(Run.create(options.out, chosen)), None, parts
+    run = Run.open(options.resume)
+    run.check_settings(given)
+    held.enter_context(run.locked())
+    if run.finished:
+        run.weights()  # the checkpoint goes only where they are whole
+        run.remove_temporary()
+        print(f"{run.folder} is finished: nothing to do")
+        return run, None, None
+    checkpoint = run.checkpoint()
+    print(f"{run.folder} goes on after epoch {checkpoint.epoch if checkpoint else 0}")
+    if run.version_changes:
+        print(f"companion: the last digits may differ: {run.version_changes}", file=sys.stderr)
+    return run, checkpoint, _load(run.settings, processes)
 
 
-class Leader(Alone):
-    """The process that has the folder; the others learn from it what there is to do."""
-
-    def __init__(self, team: Any) -> None:
-        self.team, self.waited_for = team, True
-
-    def check(self, chosen: Settings) -> None:
-        if chosen.framework != "torch":
-            raise ValueError(
-                f"framework must be 'torch' in {self.team.size} processes of torchrun, "
-                f"got {chosen.framework!r}"
-            )
-        self.team.check(chosen.recipe)
-
-    def call(self, chosen: Settings) -> None:
-        self.waited_for = False
-        self.team.from_first(chosen)
-
-    def dismiss(self) -> None:
-        """Send the others home if they still wait: nothing was to do, or it cannot be done."""
-        if self.waited_for:
-            self.team.from_first(None)
+def _load(chosen: Settings, processes: int) -> tuple[Any, Any, Any]:
+    """Return the framework, the network and the data, all known to fit together."""
+    recipe = chosen.recipe
+    if processes > 1 and chosen.framework != "torch":
+        raise ValueError(
+            f"framework must be 'torch' in {processes} processes of torchrun, "
+            f"got {chosen.framework!r}"
+        )
+    check_batch_size(recipe, processes)
+    data = dataset(chosen.data)
+    check_training(data, recipe)
+    module = framework(chosen.framework, chosen.threads)
+    model = chosen.design.build(module, data.x_train.shape[-1], data.num_classes, recipe.seed)
+    return module, model, data
 
 
-def _follow(team: Any) -> int:
-    """Train as the leader says, who tells the user all that there is to tell."""
-    chosen: Settings | None = team.from_first(None)
-    if chosen is not None:
-        module, model, data = _prepared(chosen, Alone())
-        try:
-            module.fit(model, data, progress=False, **chosen.recipe.as_dict())
-        except FloatingPointError:
-            return 2
+def _train(run: Run, checkpoint: Checkpoint | None, module: Any, model: Any, data: Any) -> int:
+    from companion.weights import named_arrays
+
+    history = checkpoint.history if checkpoint else History()
+    try:
+        for epoch in module.train(model, data, resume=checkpoint, **run.settings.recipe.as_dict()):
+            run.save_checkpoint(epoch)
+            history = epoch.history
+        run.finish(history, named_arrays(model))
+    except (KeyboardInterrupt, OSError):
+        print(f"{run.folder} keeps its whole epochs: {RESUME} {run.folder}")
+        raise
+    print(f"training loss {history.loss[-1]:.4f}, accuracy {history.accuracy[-1]:.4f}")
+    print(f"python -m companion evaluate {run.folder}")
     return 0
 
 
-def _begin(options: argparse.Namespace, given: dict[str, Any], process: Alone) -> int:
-    if hasattr(options, "resume"):
-        return _resume(Run.open(options.resume), given, process)
-    free(options.out)
-    chosen = settings(given)
-    # What does not fit together is found before a folder is made, or else at the first step.
-    parts = _prepared(chosen, process)
-    made = not options.out.exists()
-    found = Run.create(options.out, chosen)
-    with found.locked():
-        try:
-            return _fit(found, None, process, *parts)
-        except OSError:  # a full disk: what is there can go on
-            raise
-        except Exception:
-            found.abandon(made)
-            raise
-
-
-def _resume(found: Run, given: dict[str, Any], process: Alone) -> int:
-    stored = found.settings.as_dict()
-    for name, value in given.items():
-        if stored[name] != value:
-            raise ValueError(
-                f"{name} must be {stored[name]!r}, with which the run in {found.folder} began, "
-                f"got {value!r}"
-            )
-    with found.locked():
-        if found.finished:
-            found.weights()  # the checkpoint goes only where they are whole
-            found.tidy()
-            print(f"{found.folder} is finished: nothing to do")
-            return 0
-        state = found.state()
-        print(f"{found.folder} goes on after epoch {len(state.history.loss) if state else 0}")
-        if found.aged:
-            print(f"companion: the last digits may differ: {found.aged}", file=sys.stderr)
-        return _fit(found, state, process, *_prepared(found.settings, process))
-
-
-def _prepared(chosen: Settings, process: Alone) -> tuple[Any, Any, Any]:
-    """Return the framework, the network and the data, all known to fit together."""
-    process.check(chosen)
-    data = dataset(chosen.data)
-    check_training(data, chosen.recipe)
-    module = framework(chosen.framework, chosen.threads)
-    if chosen.framework == "torch":
-        keep_freed_memory()
-    channels, seed = data.x_train.shape[-1], chosen.recipe.seed
-    return module, chosen.design.build(module, channels, data.num_classes, seed), data
-
-
-def _fit(
-    found: Run, state: Checkpoint | None, process: Alone, module: Any, model: Any, data: Any
-) -> int:
-    from companion.weights import named_arrays
-
-    recipe = found.settings.recipe.as_dict()
-    process.call(found.settings)
-    try:
-        history = module.fit(model, data, resume=state, after_epoch=found.keep, **recipe)
-        found.finish(history, named_arrays(model))
-    except (KeyboardInterrupt, OSError):
-        print(f"{found.folder} keeps its whole epochs: {RESUME} {found.folder}")
-        raise
-    print(f"training loss {history.loss[-1]:.4f}, accuracy {history.accuracy[-1]:.4f}")
-    print(f"python -m companion evaluate {found.folder}")
+def _train_along(world: Any) -> int:
+    """Train as rank 0 does, without a folder; it says what goes wrong here too."""
+    chosen = world.broadcast_object(None)
+    if chosen is not None:
+        module, model, data = _load(chosen, world.size)
+        with contextlib.suppress(ValueError, FloatingPointError):
+            module.fit(model, data, progress=False, **chosen.recipe.as_dict())
     return 0

@@ -12,14 +12,14 @@ import numpy as np
 from companion import _checks
 from companion.data import _shipped
 
-# In slices of 2 mm: 8 train, 2 are left out, 4 test, 2 are left out, and so on; 8 train at the end.
+# By slices of 2 mm: 8 for training, 2 left out, 4 for testing, 2 left out, and so on.
 _TRAIN, _GAP, _TEST = 8, 2, 4
 _PERIOD = _TRAIN + _GAP + _TEST + _GAP
 _LOWEST, _SLICES = 8, 72
 
 
 @dataclass(frozen=True)
-class Slices:
+class SegmentationDataset:
     """Image slices with a label for every pixel, and their split.
 
     Attributes
@@ -41,7 +41,7 @@ class Slices:
     origin: str
     num_classes: int
 
-    def validation(self) -> Slices:
+    def validation(self) -> SegmentationDataset:
         """Return the training part split again: its middle slab becomes the test part.
 
         Choose settings on this. The nearest slab that still trains is 18 mm away.
@@ -61,7 +61,7 @@ class Slices:
         )
 
 
-def brain(noise: float = 0.08, seed: int = 0) -> Slices:
+def brain(noise: float = 0.08, seed: int = 0) -> SegmentationDataset:
     """Load axial slices of the MNI152 T1 template, with the tissue of each pixel.
 
     The template is the average of 152 young adults' heads, brought to one shape, without the skull.
@@ -91,7 +91,7 @@ def brain(noise: float = 0.08, seed: int = 0) -> Slices:
 
     Returns
     -------
-    Slices with x_train (40, 112, 96, 1) and x_test (16, 112, 96, 1), three classes.
+    SegmentationDataset with x_train (40, 112, 96, 1) and x_test (16, 112, 96, 1), three classes.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def brain(noise: float = 0.08, seed: int = 0) -> Slices:
     place = np.arange(_SLICES) % _PERIOD
     train = place < _TRAIN
     test = (place >= _TRAIN + _GAP) & (place < _TRAIN + _GAP + _TEST)
-    return Slices(
+    return SegmentationDataset(
         images[train],
         labels[train],
         heights[train],

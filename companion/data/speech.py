@@ -14,7 +14,7 @@ _STEPS, _CEPSTRA, _SPEAKERS = 29, 12, 9
 
 
 @dataclass(frozen=True)
-class Sequences:
+class SequenceDataset:
     """Sequences of unequal length, padded at the end, and labels, with their split.
 
     Attributes
@@ -40,7 +40,7 @@ class Sequences:
     origin: str
     num_classes: int
 
-    def validation(self, size: int = 90) -> Sequences:
+    def validation(self, size: int = 90) -> SequenceDataset:
         """Return the training part split again: its last ``size`` sequences become the test part.
 
         Choose settings on this. ``mean`` and ``std`` stay those of the whole training part.
@@ -62,7 +62,7 @@ class Sequences:
         )
 
 
-def japanese_vowels() -> Sequences:
+def japanese_vowels() -> SequenceDataset:
     """Load utterances of the vowels /ae/ by nine men; the task is to tell who speaks.
 
     Each step is a frame of 25.6 ms, one every 6.4 ms, from sound sampled at 10 kHz, described by 12
@@ -78,7 +78,7 @@ def japanese_vowels() -> Sequences:
 
     Returns
     -------
-    Sequences with x_train (270, 29, 12) and x_test (370, 29, 12), nine classes.
+    SequenceDataset with x_train (270, 29, 12) and x_test (370, 29, 12), nine classes.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def japanese_vowels() -> Sequences:
 
     in_turn = np.argsort(y_train, kind="stable").reshape(_SPEAKERS, -1).T.ravel()
     x_train, lengths_train, y_train = x_train[in_turn], lengths_train[in_turn], y_train[in_turn]
-    return Sequences(
+    return SequenceDataset(
         _normalised(x_train, lengths_train, mean, std),
         lengths_train,
         y_train,

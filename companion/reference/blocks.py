@@ -1,10 +1,13 @@
-"""Residual blocks: each is a choice of branch, shortcut, merge and activation."""
+"""Residual blocks: each is a choice of branch, shortcut, merge, activation and preactivation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from companion import _checks
-from companion.reference.layers import BatchNorm2d, Conv2d, ReLU, Sequential
-from companion.reference.residual import Residual
+from companion.reference.layers import BatchNorm2d, Conv2d, Layer, ReLU, Sequential
+from companion.reference.merges import Merge, make_merge
+from companion.reference.residual import Residual, Shortcut, is_projection
 from companion.reference.residual import shortcut as make_shortcut
 
 
@@ -19,9 +22,10 @@ class BasicBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        kernel_size: int = 3,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        kernel_size: int = 3,
+        merge: Callable[[int], Merge] | None = None,
     ) -> None:
         branch = Sequential(
             conv1=Conv2d(in_channels, out_channels, kernel_size, stride),
@@ -32,7 +36,8 @@ class BasicBlock(Residual):
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None, activation=ReLU())
+        joined = make_merge(merge, out_channels)
+        super().__init__(branch, carry if residual else None, joined, activation=ReLU())
 
 
 class BottleneckBlock(Residual):
@@ -46,8 +51,9 @@ class BottleneckBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], Merge] | None = None,
     ) -> None:
         width = _checks.multiple_of("out_channels", out_channels, 4) // 4
         branch = Sequential(
@@ -62,10 +68,35 @@ class BottleneckBlock(Residual):
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None, activation=ReLU())
+        joined = make_merge(merge, out_channels)
+        super().__init__(branch, carry if residual else None, joined, activation=ReLU())
 
 
-class PreActivationBlock(Residual):
+class PreActivatedResidual(Residual):
+    """A residual connection whose first norm and ReLU stand where the shortcut needs them.
+
+    In the branch, where the raw stream is carried (identity, option A); before the split, where a
+    projection reads them too. Arguments are those of the PyTorch twin.
+    """
+
+    def __init__(
+        self,
+        first: dict[str, Layer],
+        rest: dict[str, Layer],
+        carry: Layer,
+        residual: bool,
+        merge: Merge | None = None,
+    ) -> None:
+        shared = is_projection(carry)
+        super().__init__(
+            Sequential(**(rest if shared else first | rest)),
+            carry if _checks.boolean("residual", residual) else None,
+            merge,
+            preactivation=Sequential(**first) if shared else None,
+        )
+
+
+class PreActivationBlock(PreActivatedResidual):
     """BN, ReLU, conv, twice; nothing after the sum (He et al. 2016, arXiv 1603.05027, fig. 4e).
 
     Arguments, defaults and errors are those of :class:`companion.torch.PreActivationBlock`.
@@ -76,23 +107,22 @@ class PreActivationBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "A",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], Merge] | None = None,
     ) -> None:
-        branch = Sequential(
-            norm1=BatchNorm2d(in_channels),
-            relu1=ReLU(),
+        first = {"norm1": BatchNorm2d(in_channels), "relu1": ReLU()}
+        rest = dict(
             conv1=Conv2d(in_channels, out_channels, kernel_size=3, stride=stride),
             norm2=BatchNorm2d(out_channels),
             relu2=ReLU(),
             conv2=Conv2d(out_channels, out_channels, kernel_size=3),
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
-        residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None)
+        super().__init__(first, rest, carry, residual, make_merge(merge, out_channels))
 
 
-class PreActivationBottleneckBlock(Residual):
+class PreActivationBottleneckBlock(PreActivatedResidual):
     """The bottleneck with BN and ReLU before each convolution (arXiv 1603.05027, section 4).
 
     Arguments, defaults and errors are those of
@@ -104,13 +134,13 @@ class PreActivationBottleneckBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "A",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], Merge] | None = None,
     ) -> None:
         width = _checks.multiple_of("out_channels", out_channels, 4) // 4
-        branch = Sequential(
-            norm1=BatchNorm2d(in_channels),
-            relu1=ReLU(),
+        first = {"norm1": BatchNorm2d(in_channels), "relu1": ReLU()}
+        rest = dict(
             conv1=Conv2d(in_channels, width, kernel_size=1),
             norm2=BatchNorm2d(width),
             relu2=ReLU(),
@@ -120,5 +150,4 @@ class PreActivationBottleneckBlock(Residual):
             conv3=Conv2d(width, out_channels, kernel_size=1),
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride, norm=False)
-        residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None)
+        super().__init__(first, rest, carry, residual, make_merge(merge, out_channels))

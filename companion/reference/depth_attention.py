@@ -1,14 +1,16 @@
-"""Attention over depth: each block reads all earlier outputs."""
+"""Attention over depth: each block reads all earlier outputs, y = append(x, branch(read(x)))."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from companion import _checks
-from companion.reference.hyper_connections import _RMS, _softmax
-from companion.reference.layers import Array, Layer, Sequential
+from companion.reference.hyper_connections import _RMSNorm, _softmax
+from companion.reference.layers import Array, Layer
 from companion.reference.merges import Merge
-from companion.reference.residual import Residual
+from companion.reference.residual import Residual, first_output
 
 
 class DepthPooling(Layer):
@@ -21,7 +23,7 @@ class DepthPooling(Layer):
         self.params["query"] = np.zeros(_checks.positive_int("channels", channels))
 
     def forward(self, x: Array, training: bool = True) -> Array:
-        self.x, self.norm = x, _RMS()
+        self.x, self.norm = x, _RMSNorm()
         self.keys = self.norm.forward(x)
         self.weights = _softmax(self.keys @ self.params["query"], 2)[..., None]  # (N, T, L, 1)
         return (self.weights * x).sum(2)
@@ -40,7 +42,7 @@ class Append(Merge):
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
         branch = branch[:, :, None]
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, 2)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape, except_axis=2)
         return np.concatenate([shortcut, branch], 2)
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
@@ -51,5 +53,14 @@ class DepthAttentionBlock(Residual):
     """The branch reads all earlier outputs by attention; its own is appended (2603.15031)."""
 
     def __init__(self, branch: Layer, channels: int) -> None:
-        reading = Sequential(attend=DepthPooling(channels), inner=branch)
-        super().__init__(reading, merge=Append())
+        super().__init__(branch, merge=Append())
+        self.read = self.children["read"] = DepthPooling(channels)
+
+    def forward(self, x: Array, training: bool = True, *args: Any, **kwargs: Any) -> Array:
+        vector = self.read.forward(x, training)
+        y = first_output(self.branch.forward(vector, training, *args, **kwargs))
+        return self.merge.forward(x, y, training)  # type: ignore[union-attr]
+
+    def backward(self, dy: Array) -> Array:
+        d_earlier, d_branch = self.merge.backward(dy)  # type: ignore[union-attr]
+        return d_earlier + self.read.backward(self.branch.backward(d_branch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -34,8 +35,8 @@ class Layer:
     def backward(self, dy: Array) -> Array:
         raise NotImplementedError
 
-    def __call__(self, x: Array, training: bool = True) -> Array:
-        return self.forward(x, training)
+    def __call__(self, x: Array, training: bool = True, *args: Any, **kwargs: Any) -> Array:
+        return self.forward(x, training, *args, **kwargs)
 
     def named_layers(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """Yield (dotted name, layer) of every layer that has none inside, in order."""

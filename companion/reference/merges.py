@@ -1,10 +1,12 @@
 """Merges: how shortcut and branch become one stream again, and how the gradient parts there.
 
-``backward`` returns two gradients, the shortcut's and the branch's. Channels are axis 1 of images
-(N, C, H, W) and the last axis of tokens and vectors.
+``backward`` returns two gradients, the shortcut's and the branch's. A merge that tells channels
+apart is told their axis: 1 by default, as in images (N, C, H, W); -1 for tokens (N, T, C).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,7 +33,7 @@ class Add(Merge):
     """
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
@@ -42,7 +44,7 @@ class Subtract(Merge):
     """shortcut - branch (DnCNN, arXiv 1608.03981, section III)."""
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
@@ -59,7 +61,7 @@ class ScaledAdd(Merge):
         self.params["scale"] = np.full(1, _checks.finite_number("initial", initial))
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         self.branch = branch
         return shortcut + self.params["scale"] * branch
 
@@ -69,28 +71,29 @@ class ScaledAdd(Merge):
 
 
 class LayerScale(Merge):
-    """shortcut + diag(a) branch, a learned per channel (arXiv 2103.17239)."""
+    """shortcut + diag(a) branch, a learned per channel, along ``axis`` (arXiv 2103.17239)."""
 
     own_parameters = ("scale",)
 
-    def __init__(self, channels: int, initial: float = 1e-4) -> None:
+    def __init__(self, channels: int, initial: float = 1e-4, axis: int = 1) -> None:
         super().__init__()
         channels = _checks.positive_int("channels", channels)
+        self.axis = _checks.axis(axis)
         self.params["scale"] = np.full(channels, _checks.finite_number("initial", initial))
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
-        _checks.channels("branch", branch.shape[_axis(branch)], len(self.params["scale"]))
-        self.branch = np.moveaxis(branch, _axis(branch), -1)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
+        _checks.channels_on_axis("branch", branch.shape, self.axis, len(self.params["scale"]))
+        self.branch = np.moveaxis(branch, self.axis, -1)
         return shortcut + self._scaled(branch)
 
     def backward(self, dy: Array) -> tuple[Array, Array]:  # type: ignore[override]
-        product = np.moveaxis(dy, _axis(dy), -1) * self.branch
+        product = np.moveaxis(dy, self.axis, -1) * self.branch
         self.grads["scale"] = product.reshape(-1, product.shape[-1]).sum(0)
         return dy, self._scaled(dy)
 
     def _scaled(self, x: Array) -> Array:
-        return np.moveaxis(np.moveaxis(x, _axis(x), -1) * self.params["scale"], -1, _axis(x))
+        return np.moveaxis(np.moveaxis(x, self.axis, -1) * self.params["scale"], -1, self.axis)
 
 
 class Highway(Merge):
@@ -98,16 +101,16 @@ class Highway(Merge):
 
     own_parameters = ("weight", "bias")
 
-    def __init__(self, channels: int, bias: float = -2.0) -> None:
+    def __init__(self, channels: int, bias: float = -2.0, axis: int = 1) -> None:
         super().__init__()
         channels = _checks.positive_int("channels", channels)
+        self.axis = _checks.axis(axis)
         self.params["weight"] = np.zeros((channels, channels))  # (in, out)
         self.params["bias"] = np.full(channels, _checks.finite_number("bias", bias))
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
-        _checks.channels("branch", branch.shape[_axis(branch)], len(self.params["bias"]))
-        self.axis = _axis(branch)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
+        _checks.channels_on_axis("branch", branch.shape, self.axis, len(self.params["bias"]))
         x, f = (np.moveaxis(a, self.axis, -1) for a in (shortcut, branch))
         gate = 1 / (1 + np.exp(-(x @ self.params["weight"] + self.params["bias"])))
         self.x, self.f, self.gate = x, f, gate
@@ -135,7 +138,7 @@ class StochasticDepth(Merge):
         self.rng = rng or np.random.default_rng()
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         each = (len(branch),) + (1,) * (branch.ndim - 1)
         drawn = (self.rng.random(each) < self.survival).astype(branch.dtype)
         self.kept = drawn if training else np.full(each, self.survival, branch.dtype)
@@ -146,11 +149,16 @@ class StochasticDepth(Merge):
 
 
 class Concatenate(Merge):
-    """Shortcut and branch side by side along the channels (arXiv 1608.06993)."""
+    """Shortcut and branch side by side along the channels, ``axis`` (arXiv 1608.06993)."""
+
+    def __init__(self, axis: int = 1) -> None:
+        super().__init__()
+        self.axis = _checks.axis(axis)
 
     def forward(self, shortcut: Array, branch: Array, training: bool = True) -> Array:  # type: ignore[override]
-        self.axis = _axis(shortcut)
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, self.axis)
+        _checks.equal_shapes(
+            "shortcut and branch", shortcut.shape, branch.shape, except_axis=self.axis
+        )
         self.channels = shortcut.shape[self.axis]
         return np.concatenate([shortcut, branch], self.axis)
 
@@ -159,5 +167,16 @@ class Concatenate(Merge):
         return first, second
 
 
-def _axis(x: Array) -> int:
-    return 1 if x.ndim == 4 else -1
+def make_merge(merge: Callable[[int], Merge] | None, channels: int) -> Merge | None:
+    """Return ``merge(channels)``; ``None`` stays ``None``, which is addition.
+
+    Raises
+    ------
+    ValueError: a merge that is neither ``None`` nor callable, or that returns no merge.
+    """
+    if merge is None:
+        return None
+    made = merge(channels) if callable(merge) else merge
+    if not callable(merge) or not isinstance(made, Merge):
+        raise ValueError(f"merge must be None or make a merge from channels, got {merge!r}")
+    return made

@@ -1,4 +1,4 @@
-"""Residual networks in Keras on TensorFlow: y = activation(merge(shortcut(x), branch(x)))."""
+"""Residual networks in Keras on TensorFlow, each block one equation: see :class:`Residual`."""
 
 try:
     import tensorflow  # noqa: F401
@@ -97,6 +97,7 @@ from companion.tensorflow.training import (
     evaluate,
     fit,
     predict,
+    train,
     use_threads,
 )
 from companion.tensorflow.transformer import (
@@ -189,6 +190,7 @@ __all__ = [
     "sinkhorn",
     "speech_resnet",
     "sublayer",
+    "train",
     "transformer",
     "use_threads",
     "wide_resnet",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import KerasTensor as Tensor
 
-from companion import _checks
-from companion.measures import LayerCost, Timing
+from companion.measures import LayerCost, Timing, time_in_turns
 from companion.tensorflow.probes import watch
 from companion.tensorflow.residual import Residual
 from companion.weights.layer_weights import keras_children
@@ -92,7 +90,7 @@ def block_time(block: Residual, x: Any, repetitions: int = 15, training: bool = 
     plain = Residual(block.branch, None, activation=block.activation)
     x = tf.convert_to_tensor(x)
 
-    def compiled(layer: Residual) -> Callable[[], Any]:
+    def compiled(layer: Residual) -> Callable[[], None]:
         @tf.function
         def step() -> Any:
             if not training:
@@ -102,23 +100,11 @@ def block_time(block: Residual, x: Any, repetitions: int = 15, training: bool = 
                 y = tf.reduce_sum(layer(x, training=True))
             return tape.gradient(y, [x, *(v.value for v in layer.branch.trainable_variables)])
 
-        return step
+        return lambda: _finish(step())
 
-    def seconds(step: Callable[[], Any]) -> float:
-        start = time.process_time()
-        _finished(step())
-        return time.process_time() - start
-
-    with_shortcut, without = compiled(block), compiled(plain)
-    turns = [
-        (seconds(with_shortcut), seconds(without), seconds(with_shortcut))
-        for _ in range(_checks.positive_int("repetitions", repetitions) + 1)
-    ]
-    first, second, again = zip(*turns[1:], strict=True)  # the first turn traces and warms up
-    return Timing(first, second, again)
+    return time_in_turns(compiled(block), compiled(plain), repetitions)
 
 
-def _finished(result: Any) -> None:
+def _finish(result: Any) -> None:
     """Read one number, so that the computation is over."""
-    tensors: Sequence[Any] = result if isinstance(result, (list, tuple)) else [result]
-    float(tf.reshape(tensors[0], [-1])[0])
+    float(tf.reshape(tf.nest.flatten(result)[0], [-1])[0])

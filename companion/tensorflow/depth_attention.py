@@ -55,7 +55,7 @@ class Append(Layer):
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         branch = ops.expand_dims(branch, 2)
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, 2)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape, except_axis=2)
         return ops.concatenate([shortcut, branch], axis=2)
 
 

@@ -5,10 +5,11 @@
         model = companion.tensorflow.resnet50()
     companion.tensorflow.fit(model, data, batch_size=256)
 
-The loss is the mean over all labels of the whole batch, and a batch norm has the statistics of the
-whole batch, which Keras takes from sums of squares on several replicas: it loses digits where a
-channel's mean is far larger than its deviation. A layer that draws numbers, as stochastic depth
-does, draws the same ones on each replica.
+Equal to one replica but for rounding: losses, which are means over the labels of the whole batch,
+and the weights after every step, since batch norms see the whole batch. On several replicas Keras
+takes the statistics from sums of squares, which lose digits where a channel's mean is far larger
+than its deviation. Not equal: a layer that draws numbers, as stochastic depth does, draws the same
+ones on each replica.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from companion.recipe import Recipe
+from companion.recipe import Recipe, check_batch_size
 
 
 def replicas(model: keras.Model) -> int:
@@ -39,18 +40,14 @@ def check(model: keras.Model, recipe: Recipe) -> None:
             "MultiWorkerMirroredStrategy, on which Keras 3 does not train from arrays"
         )
     count = replicas(model)
-    if recipe.batch_size % count:
-        raise ValueError(
-            f"batch_size must be a multiple of the {count} replicas that share each batch, "
-            f"got {recipe.batch_size}"
-        )
+    check_batch_size(recipe, count, "replicas")
     created = strategy.extended.variable_created_in_scope
     if count > 1 and not all(created(v.value) for v in model.variables):
         raise ValueError("model must be built under strategy.scope(), got one from outside")
 
 
 @contextmanager
-def working(model: keras.Model) -> Iterator[None]:
+def scope(model: keras.Model) -> Iterator[None]:
     """Let batch norms of the model see the whole batch, and new variables be on each replica."""
     if replicas(model) == 1:
         yield

@@ -42,17 +42,16 @@ def optimize_for_inference(model: keras.Model) -> Frozen:
     if len(model.outputs) != 1:
         raise ValueError(f"model must have one output, got {len(model.outputs)}")
     (x,) = inputs
-    variables = (model.trainable_variables, model.non_trainable_variables)
-    arrays = [[np.asarray(v) for v in each] for each in variables]
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
 
-    @tf.function
+    @tf.function(input_signature=[tf.TensorSpec(x.shape, x.dtype)])
     def call(x: Any) -> Any:
-        # Made within the trace, constants belong to the graph, which TensorFlow then simplifies.
-        constants = [[tf.constant(array) for array in each] for each in arrays]
-        return model.stateless_call(*constants, x, training=False)[0]
+        # Arrays become constants of the graph, where variables would stay variables.
+        state = [tf.constant(a) for a in trainable], [tf.constant(a) for a in others]
+        return model.stateless_call(*state, x, training=False)[0]
 
-    traced = call.get_concrete_function(tf.TensorSpec(x.shape, x.dtype))
-    return Frozen(traced, tuple(x.shape), x.dtype)
+    return Frozen(call.get_concrete_function(), tuple(x.shape), x.dtype)
 
 
 class Frozen:

@@ -28,7 +28,7 @@ class Add(Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
 
@@ -60,7 +60,7 @@ class ScaledAdd(Layer):
         self.scale = self.add_weight(shape=(1,), initializer=start, name="scale")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + self.scale * branch
 
 
@@ -95,7 +95,7 @@ class LayerScale(Layer):
         self.scale = self.add_weight(shape=(self.channels,), initializer=start, name="scale")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels_on_axis("branch", branch.shape, self.axis, self.channels)
         sizes = [1] * len(branch.shape)
         sizes[self.axis] = self.channels
@@ -139,7 +139,7 @@ class Highway(Layer):
         self.bias = self.add_weight(shape=sizes, initializer=start, name="bias")
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         _checks.channels_on_axis("branch", branch.shape, self.axis, self.channels)
         vectors = ops.moveaxis(shortcut, self.axis, -1)
         gate = ops.sigmoid(ops.matmul(vectors, self.weight) + self.bias)
@@ -170,7 +170,7 @@ class StochasticDepth(Layer):
         self.generator = keras.random.SeedGenerator()
 
     def call(self, shortcut: Tensor, branch: Tensor, training: bool | None = None) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         if not training:
             return shortcut + self.survival * branch
         each = (ops.shape(branch)[0],) + (1,) * (len(branch.shape) - 1)
@@ -198,7 +198,9 @@ class Concatenate(Layer):
         super().__init__(**keras_options)
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, self.axis)
+        _checks.equal_shapes(
+            "shortcut and branch", shortcut.shape, branch.shape, except_axis=self.axis
+        )
         return ops.concatenate([shortcut, branch], axis=self.axis)
 
 
@@ -214,7 +216,7 @@ class Subtract(Layer):
     """
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch
 
 

@@ -59,7 +59,7 @@ class AdditiveCoupling(Layer):
 
     def call(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         first, second = ops.split(shortcut, 2, axis=-1)
-        _checks.same_shape(first.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", first.shape, branch.shape)
         return ops.concatenate([second, first + branch], axis=-1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -24,9 +24,9 @@ from companion.recipe import (
     check_labels,
     check_training,
     divergence_error,
-    to_model_dtype,
 )
 from companion.tensorflow import distributed
+from companion.tensorflow.optimizers import make_optimizer
 
 
 def use_threads(threads: int = 1) -> None:
@@ -50,29 +50,26 @@ def fit(
     *,
     progress: bool = True,
     resume: Checkpoint | None = None,
-    after_epoch: Callable[[Checkpoint], None] | None = None,
     **settings: Any,
 ) -> History:
     """Train ``model`` on the training part of ``data``.
 
     A model that was built under the scope of a ``tf.distribute`` strategy is trained on its
-    replicas: each takes its share of every batch, and the losses and weights are those of one but
-    for rounding: the mean is over all labels that count, a batch norm sees the whole batch. See
-    ``companion.tensorflow.distributed``.
+    replicas, each on its part of every batch: see :mod:`companion.tensorflow.distributed`.
 
     Parameters
     ----------
     model: maps a batch to logits, or to numbers where the loss is a squared error. It is trained
-        in place.
+        in place, in its own precision. Layers with ``trainable=False`` stay as they are: a batch
+        norm then keeps its statistics.
     data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
         it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
-        for each example, step or pixel. Where the loss is a squared error, ``y_train`` holds what
-        the model is to return, channels last.
+        for each example, step or pixel, -1 for one to ignore. Where the loss is a squared error,
+        ``y_train`` holds what the model is to return, channels last. It stays as it is.
     progress: whether to show a bar on stderr, default True.
-    resume: where an interrupted run with the same settings stands. It goes on from there and ends
-        as it would have without the interruption, bit for bit at the same number of threads.
-        Default None: a run from the start.
-    after_epoch: is called with the :class:`companion.recipe.Checkpoint` of the run after each epoch.
+    resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
+        and ends as it would have without the interruption, bit for bit at the same number of
+        threads. Default None: a run from the start.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
         weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
         replicas together.
@@ -84,64 +81,83 @@ def fit(
     Raises
     ------
     ValueError: settings, examples or labels out of their range, a batch that the replicas cannot
-        share equally, or a state of another run, model or framework; nothing has been trained then.
+        share equally, or a checkpoint of another run, model or framework; nothing has been trained
+        then.
     FloatingPointError: the loss became NaN or infinite.
     """
+    history = History() if resume is None else resume.history
+    for checkpoint in train(model, data, progress=progress, resume=resume, **settings):
+        history = checkpoint.history
+    return history
+
+
+def train(
+    model: keras.Model,
+    data: Any,
+    *,
+    progress: bool = True,
+    resume: Checkpoint | None = None,
+    **settings: Any,
+) -> Iterator[Checkpoint]:
+    """Train as :func:`fit` does, and yield a :class:`companion.recipe.Checkpoint` after each epoch.
+
+    Arguments and errors are those of :func:`fit`; the work, checks included, begins with the first
+    ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
+    """
     recipe = Recipe(**settings)
-    steps = check_training(data, recipe)
+    x, y = _checked(model, data, recipe)
+    steps = len(x) // recipe.batch_size
+    with distributed.scope(model):
+        _compile(model, recipe, steps)
+        if resume is not None:
+            _restore(model, resume, recipe)
+    watch = _Watch(recipe, steps, History() if resume is None else resume.history, progress)
+    with watch.bar:
+        for epoch in range(len(watch.history.loss), recipe.epochs):
+            # A whole epoch as arrays: Keras's path for generators doubles the time of a small step.
+            inputs, targets = map(np.concatenate, zip(*batches(x, y, recipe, epoch), strict=True))
+            with distributed.scope(model):
+                model.fit(
+                    inputs,
+                    targets,
+                    batch_size=recipe.batch_size,
+                    initial_epoch=epoch,
+                    epochs=epoch + 1,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[watch],
+                )
+            arrays = {name: np.array(v.numpy()) for name, v in _state_tensors(model).items()}
+            yield Checkpoint(recipe, watch.history, arrays)
+
+
+def _checked(model: keras.Model, data: Any, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Return the training part, ready for the model; raise unless all that is given fits."""
+    x, y = check_training(data, recipe, _numpy_dtype(model))
     distributed.check(model, recipe)
-    _check_axes("x_train", model, data.x_train)
+    _check_axes("x_train", model, x)
     shape = getattr(model, "output_shape", None)
     if recipe.loss == "cross_entropy" and isinstance(shape, tuple):
         check_classes(shape[-1], data.num_classes)
-    with distributed.working(model):
-        return _fit(model, data, recipe, steps, progress, resume, after_epoch)
+    return x, y
 
 
-def _fit(
-    model: keras.Model,
-    data: Any,
-    recipe: Recipe,
-    steps: int,
-    progress: bool,
-    resume: Checkpoint | None,
-    after_epoch: Callable[[Checkpoint], None] | None,
-) -> History:
-    classified = recipe.loss == "cross_entropy"
-    model.compile(
-        optimizer=_optimizer(model, recipe, steps),
-        loss=_CrossEntropy(recipe.label_smoothing) if classified else "mean_squared_error",
-        metrics=[_met] if classified else [],
-    )
-    history = History() if resume is None else resume.history
-    if resume is not None:
-        model.optimizer.build(model.trainable_variables)
-        kept = _state_tensors(model)
-        resume.check(recipe, kept)
-        for name, variable in kept.items():
-            variable.assign(resume.arrays[name])
-    watch = _Watch(recipe, steps, history, progress)
-    try:
-        for epoch in range(len(history.loss), recipe.epochs):
-            # A whole epoch as arrays: Keras's path for generators doubles the time of a small step.
-            parts = zip(*batches(data.x_train, data.y_train, recipe, epoch), strict=True)
-            x, y = map(np.concatenate, parts)
-            model.fit(
-                x,
-                y,
-                batch_size=recipe.batch_size,
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                shuffle=False,
-                verbose=0,
-                callbacks=[watch],
-            )
-            if after_epoch is not None:
-                arrays = {name: np.array(v.numpy()) for name, v in _state_tensors(model).items()}
-                after_epoch(Checkpoint(recipe, watch.history, arrays))
-    finally:
-        watch.bar.close()
-    return watch.history
+def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+    dtype = _dtype(model)
+    if recipe.loss == "cross_entropy":
+        loss, metrics = CrossEntropy(recipe.label_smoothing, dtype=dtype), [accuracy]
+    else:
+        loss, metrics = keras.losses.MeanSquaredError(dtype=dtype), []
+    model.compile(make_optimizer(model, recipe, steps), loss, metrics=metrics)
+
+
+def _restore(model: keras.Model, resume: Checkpoint, recipe: Recipe) -> None:
+    """Put model and optimizer where the checkpoint has them; raise unless it fits."""
+    model.optimizer.build(model.trainable_variables)
+    variables = _state_tensors(model)
+    resume.check(recipe, variables)
+    for name, variable in variables.items():
+        variable.assign(resume.arrays[name])
 
 
 def _state_tensors(model: keras.Model) -> dict[str, keras.Variable]:
@@ -153,40 +169,19 @@ def _state_tensors(model: keras.Model) -> dict[str, keras.Variable]:
     return {f"{part}.{i}": v for part, found in parts.items() for i, v in enumerate(found)}
 
 
-@keras.saving.register_keras_serializable("companion")
-class _Cycle(keras.optimizers.schedules.LearningRateSchedule):
-    """The recipe's learning rate, as a table that the compiled step reads."""
-
-    def __init__(self, rates: list[float]) -> None:
-        self.rates = rates
-
-    def __call__(self, step: Any) -> Any:
-        return ops.take(ops.convert_to_tensor(self.rates, "float32"), ops.cast(step, "int32"))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"rates": self.rates}
+def _dtype(model: keras.Model) -> str:
+    """Return the precision of the model's weights."""
+    dtypes = [v.dtype for v in model.variables if str(v.dtype).startswith(("float", "bfloat"))]
+    return dtypes[0] if dtypes else keras.config.floatx()
 
 
-def _optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    total = recipe.epochs * steps
-    # Keras asks for one rate past the last step when it saves, so the table ends on zero.
-    rates = [recipe.rate(step, total) for step in range(total)] + [0.0]
-    decay = recipe.weight_decay or None
-    if recipe.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(_Cycle(rates), epsilon=1e-8, weight_decay=decay)
-    else:
-        optimizer = keras.optimizers.SGD(
-            _Cycle(rates), momentum=recipe.momentum, nesterov=True, weight_decay=decay
-        )
-    optimizer.exclude_from_weight_decay(
-        var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
-    )
-    return optimizer
+def _numpy_dtype(model: keras.Model) -> str:
+    return "float64" if _dtype(model) == "float64" else "float32"
 
 
 @keras.saving.register_keras_serializable("companion")
-class _CrossEntropy(keras.losses.Loss):
-    """Mean cross-entropy of logits against the integer labels that count, smoothed."""
+class CrossEntropy(keras.losses.Loss):
+    """Mean cross-entropy of logits against integer labels that are not ignored (-1), smoothed."""
 
     def __init__(self, label_smoothing: float = 0.0, **keras_options: Any) -> None:
         super().__init__(**keras_options)
@@ -195,33 +190,33 @@ class _CrossEntropy(keras.losses.Loss):
     def call(self, labels: Any, logits: Any) -> Any:
         classes = logits.shape[-1]
         labels = _labels(labels, logits)
-        target = ops.one_hot(ops.maximum(labels, 0), classes)
+        target = ops.one_hot(ops.maximum(labels, 0), classes, dtype=logits.dtype)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-        each = keras.losses.categorical_crossentropy(target, logits, from_logits=True)
-        counts = ops.cast(labels >= 0, each.dtype)
-        # Keras takes the mean over all of them.
-        return each * counts / _fraction(counts)
+        losses = keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+        return _over_labels(losses, labels)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 @keras.saving.register_keras_serializable("companion")
-def _met(labels: Any, logits: Any) -> Any:
-    """The fraction of the labels that count which the largest logit meets."""
+def accuracy(labels: Any, logits: Any) -> Any:
+    """Accuracy over labels that are not ignored (-1)."""
     labels = _labels(labels, logits)
-    met = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == labels, "float32")
-    counts = ops.cast(labels >= 0, "float32")
-    return met * counts / _fraction(counts)
+    correct = ops.cast(ops.argmax(logits, axis=-1), "int32") == labels
+    return _over_labels(ops.cast(correct, "float32"), labels)
 
 
-def _fraction(counts: Any) -> Any:
-    """The mean over all replicas, above 0: a batch without labels has the loss 0 and not 0 / 0."""
-    return ops.maximum(distributed.mean(ops.mean(counts)), 1e-30)
+def _over_labels(values: Any, labels: Any) -> Any:
+    """Return values whose mean, which Keras takes, is the mean over labels that are not ignored."""
+    labeled = ops.cast(labels >= 0, values.dtype)
+    # Over all replicas, and above 0: a batch without labels has the loss 0 and not 0 / 0.
+    fraction = ops.maximum(distributed.mean(ops.mean(labeled)), 1e-30)
+    return values * labeled / fraction
 
 
 def _labels(labels: Any, logits: Any) -> Any:
-    """Labels without the last axis of length 1 that Keras adds to vectors."""
+    """Return labels without the last axis of length 1 that Keras adds to vectors."""
     return ops.cast(ops.reshape(labels, ops.shape(logits)[:-1]), "int32")
 
 
@@ -250,7 +245,7 @@ class _Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         seconds = time.perf_counter() - self.start
         rate = self.rate(self.steps - 1)
-        self.history = self.history.append(logs["loss"], logs.get("_met", 0.0), seconds, rate)
+        self.history = self.history.append(logs["loss"], logs.get("accuracy", 0.0), seconds, rate)
         self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
 
 
@@ -259,7 +254,8 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndar
 
     Parameters
     ----------
-    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T).
+    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T). It is computed
+        with in the model's precision, and stays as it is.
     batch_size: examples at a time, default 256.
 
     Returns
@@ -270,14 +266,13 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndar
     ------
     ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
     """
-    check_examples("test", x)
+    x = check_examples("test", x, dtype=_numpy_dtype(model))
     batch_size = _checks.positive_int("batch_size", batch_size)
     _check_axes("x", model, x)
-    x = to_model_dtype(np.asarray(x))
     parts = []
     for batch in (x[i : i + batch_size] for i in range(0, len(x), batch_size)):
-        answers = np.asarray(model.predict_on_batch(batch))
-        parts.append(answers[: len(batch)])  # each replica of a strategy is asked for all of them
+        outputs = np.asarray(model.predict_on_batch(batch))
+        parts.append(outputs[: len(batch)])  # each replica of a strategy returns all of them
     return np.concatenate(parts)
 
 
@@ -288,16 +283,16 @@ def evaluate(
 
     Parameters
     ----------
-    x: as for :func:`predict`. y: integer labels for each example, step or pixel; -1 does not count.
+    x: as for :func:`predict`.
+    y: integer labels for each example, step or pixel; those of -1 are ignored.
 
     Raises
     ------
     ValueError: examples or labels of the wrong form.
     """
     logits = predict(model, x, batch_size)
-    check_labels("test", x, y, logits.shape[-1])
-    counts = np.asarray(y) >= 0
-    labels, logits = np.asarray(y)[counts], logits[counts]
+    y = check_labels("test", np.asarray(x), y, logits.shape[-1])
+    labels, logits = y[y >= 0], logits[y >= 0]
     loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return float(ops.mean(loss)), float((logits.argmax(-1) == labels).mean())
 

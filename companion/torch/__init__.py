@@ -1,4 +1,4 @@
-"""Residual networks in PyTorch: one equation, y = activation(merge(shortcut(x), branch(x)))."""
+"""Residual networks in PyTorch, each block one equation: see :class:`Residual`."""
 
 try:
     import torch  # noqa: F401
@@ -19,7 +19,7 @@ from companion.torch.densenet import DenseLayer, densenet_cifar
 from companion.torch.depth_attention import Append, DepthAttentionBlock, DepthPooling
 from companion.torch.dncnn import dncnn
 from companion.torch.export import export_onnx
-from companion.torch.fixup import FixupBlock, ScalarBias
+from companion.torch.fixup import FixupBlock, ScalarBias, ScalarScale
 from companion.torch.hyper_connections import (
     ExpandStreams,
     HyperConnection,
@@ -47,7 +47,6 @@ from companion.torch.merges import (
 )
 from companion.torch.mlp import MLPBlock, residual_mlp
 from companion.torch.networks import (
-    ResNet,
     cifar_preact_resnet,
     cifar_resnet,
     fixup_resnet,
@@ -67,6 +66,7 @@ from companion.torch.preactivation import PreActivationBlock, PreActivationBottl
 from companion.torch.residual import (
     Residual,
 )
+from companion.torch.resnet import ResNet
 from companion.torch.resnet_v2 import resnet50_v2
 from companion.torch.reversible import (
     AdditiveCoupling,
@@ -96,6 +96,7 @@ from companion.torch.training import (
     evaluate,
     fit,
     predict,
+    train,
     use_threads,
 )
 from companion.torch.transformer import (
@@ -147,6 +148,7 @@ __all__ = [
     "ReversibleSequential",
     "SEBottleneckBlock",
     "ScalarBias",
+    "ScalarScale",
     "ScaledAdd",
     "SeparableBlock",
     "SinusoidalPositions",
@@ -187,6 +189,7 @@ __all__ = [
     "sinkhorn",
     "speech_resnet",
     "sublayer",
+    "train",
     "transformer",
     "use_threads",
     "wide_resnet",

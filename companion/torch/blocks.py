@@ -1,14 +1,25 @@
-"""Residual blocks: each is a choice of branch, shortcut, merge and activation."""
+"""Residual blocks: each is a choice of branch, shortcut, merge and activation.
+
+A network makes its blocks by ``Block(in_channels, out_channels, stride, shortcut, residual)`` and
+asks the class two questions, whose answers are False and True where the class has none:
+
+final_norm: whether norm and ReLU come first in a block (pre-activation). The network then ends its
+    stages with a norm and a ReLU, and has none in its stem.
+normalized: whether the block brings norms. If not, the network has none and starts by Fixup.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import nn
 
 from companion import _checks
 from companion.torch.layers import BatchNorm2d, Conv2d
+from companion.torch.merges import make_merge
 from companion.torch.residual import Residual
+from companion.torch.shortcuts import Shortcut
 from companion.torch.shortcuts import shortcut as make_shortcut
 
 
@@ -21,9 +32,10 @@ class BasicBlock(Residual):
     ----------
     in_channels, out_channels: of the block.
     stride: of the first convolution and of the shortcut, default 1.
-    kernel_size: odd, of both convolutions, default 3.
-    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
+    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, or a callable, see :func:`shortcut`.
     residual: ``False`` gives the plain control, the same branch without a shortcut.
+    kernel_size: odd, of both convolutions, default 3.
+    merge: makes the merge from its channels, as :class:`Highway` does; ``None`` is addition.
 
     Raises
     ------
@@ -35,9 +47,10 @@ class BasicBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        kernel_size: int = 3,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        kernel_size: int = 3,
+        merge: Callable[[int], nn.Module] | None = None,
     ) -> None:
         branch = nn.Sequential(
             OrderedDict(
@@ -50,11 +63,12 @@ class BasicBlock(Residual):
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+        joined = make_merge(merge, out_channels)
+        super().__init__(branch, carry if residual else None, joined, activation=nn.ReLU())
 
 
 class BottleneckBlock(Residual):
-    """1x1 to fewer channels, 3x3, 1x1 back (He et al. 2015, figure 5 right).
+    """1x1 to fewer channels, 3x3, 1x1 to ``out_channels`` (He et al. 2015, figure 5 right).
 
     (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). A variant is
     a subclass that sets other class attributes:
@@ -67,8 +81,7 @@ class BottleneckBlock(Residual):
     ----------
     in_channels, out_channels: of the block; ``reduction`` must divide ``out_channels``.
     stride: of one convolution and of the shortcut, default 1.
-    shortcut: option ``"A"``, ``"B"`` (default) or ``"C"``, see :func:`shortcut`.
-    residual: ``False`` gives the plain control, the same branch without a shortcut.
+    shortcut, residual, merge: see :class:`BasicBlock`.
 
     Raises
     ------
@@ -84,8 +97,9 @@ class BottleneckBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], nn.Module] | None = None,
     ) -> None:
         width = _checks.multiple_of("out_channels", out_channels, self.reduction) // self.reduction
         first, second = (stride, 1) if self.strided == "conv1" else (1, stride)
@@ -103,7 +117,8 @@ class BottleneckBlock(Residual):
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+        joined = make_merge(merge, out_channels)
+        super().__init__(branch, carry if residual else None, joined, activation=nn.ReLU())
 
 
 class BottleneckBlockV1(BottleneckBlock):
@@ -145,4 +160,4 @@ def residual_block(
     in_channels = _checks.positive_int("x", x)
     filters = _checks.positive_int("filters", filters)
     strides = _checks.square_stride("strides", strides)
-    return BasicBlock(in_channels, filters, strides, kernel_size, residual=residual)
+    return BasicBlock(in_channels, filters, strides, residual=residual, kernel_size=kernel_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from companion import _checks
-from companion.measures import LayerCost, Timing
+from companion.measures import LayerCost, Timing, time_in_turns
 from companion.torch.layers import in_inference_mode
 from companion.torch.residual import Residual
 
@@ -185,27 +183,25 @@ def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
 def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool = False) -> Timing:
     """Return CPU seconds of a block with its shortcut and without, turn by turn.
 
-    Without: the same branch and activation, no shortcut, no merge. With ``training`` a step is a
-    forward and a backward pass, else a forward pass without gradients.
+    Without: the same preactivation, branch and activation, no shortcut, no merge. With ``training``
+    a step is a forward and a backward pass, else a forward pass without gradients.
 
     Raises
     ------
     ValueError: fewer than one repetition.
     """
-    plain = Residual(block.branch, None, activation=block.activation)
+    plain = Residual(
+        block.branch, None, activation=block.activation, preactivation=block.preactivation
+    )
     x = x.detach().requires_grad_(training)
 
-    def seconds(module: nn.Module) -> float:
-        start = time.process_time()
-        with torch.set_grad_enabled(training):
-            y = module(x)
-        if training:
-            y.sum().backward()
-        return time.process_time() - start
+    def step(module: nn.Module) -> Callable[[], None]:
+        def call() -> None:
+            with torch.set_grad_enabled(training):
+                y = module(x)
+            if training:
+                y.sum().backward()
 
-    turns = [
-        (seconds(block), seconds(plain), seconds(block))
-        for _ in range(_checks.positive_int("repetitions", repetitions) + 1)
-    ]
-    first, second, again = zip(*turns[1:], strict=True)  # the first turn warms up
-    return Timing(first, second, again)
+        return call
+
+    return time_in_turns(step(block), step(plain), repetitions)

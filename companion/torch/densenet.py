@@ -7,12 +7,13 @@ from collections import OrderedDict
 from torch import nn
 
 from companion import _checks
-from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
+from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, skip_init
 from companion.torch.merges import Concatenate
-from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 
 
+@skip_init()
 def densenet_cifar(
     depth: int = 100,
     growth: int = 12,

@@ -8,12 +8,13 @@ from typing import Any
 from torch import nn
 
 from companion import _checks
-from companion.torch.layers import BatchNorm2d, Conv2d
+from companion.torch.layers import BatchNorm2d, Conv2d, skip_init
 from companion.torch.merges import Subtract
-from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 
 
+@skip_init()
 def dncnn(
     depth: int = 17,
     channels: int = 64,

@@ -1,16 +1,40 @@
-"""The three layers with weights, with the settings that both frameworks share."""
+"""The layers of an image network, with the settings that both frameworks share."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion import _checks
+from companion.torch._tracing import traced_as_leaf
+
+_SKIP_INIT = ContextVar("skip_init", default=False)
+
+
+@contextmanager
+def skip_init() -> Iterator[None]:
+    """Within it new layers do not draw their weights: ``weights.initialize`` has to follow.
+
+    Also a decorator of functions, for those that end with ``weights.initialize``: weights are then
+    drawn once, from the seed alone, and PyTorch's generator is left as it was.
+    """
+    token = _SKIP_INIT.set(True)
+    try:
+        yield
+    finally:
+        _SKIP_INIT.reset(token)
+
+
+def draw_normal(weight: Tensor, variance: float) -> None:
+    """Fill with normal numbers from PyTorch's generator, but not within :func:`skip_init`."""
+    if not _SKIP_INIT.get():
+        nn.init.normal_(weight, std=math.sqrt(variance))
 
 
 class Conv2d(nn.Conv2d):
@@ -51,10 +75,11 @@ class Conv2d(nn.Conv2d):
         )
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[:, 0].numel()))
+        draw_normal(self.weight, 2 / self.weight[:, 0].numel())
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
         _checks.channels("x", x.shape[1], self.in_channels)
@@ -80,6 +105,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     def __init__(self, channels: int) -> None:
         super().__init__(_checks.positive_int("channels", channels), eps=1e-5, momentum=0.1)
 
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
             _checks.several_values("x", x.shape[0] * x.shape[2] * x.shape[3])
@@ -87,10 +113,14 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class Dense(nn.Linear):
-    """The classifier: (N, in_features) to (N, out_features) logits.
+    """y = x W^T + b: (..., in_features) to (..., out_features).
 
-    Normal weights of standard deviation sqrt(1 / in_features), bias zero: no ReLU follows, so
-    nothing needs He's factor of two.
+    LeCun normal weights, variance 1 / in_features, which keep the variance of what comes in; bias
+    zero. Where a ReLU came before, take :class:`HiddenDense`.
+
+    Raises
+    ------
+    ValueError: a size below 1.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
@@ -100,7 +130,7 @@ class Dense(nn.Linear):
         )
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=math.sqrt(1 / self.in_features))
+        draw_normal(self.weight, 1 / self.in_features)
         nn.init.zeros_(self.bias)
 
 
@@ -110,7 +140,7 @@ class HiddenDense(Dense):
     gain = 2.0
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=math.sqrt(2 / self.in_features))
+        draw_normal(self.weight, self.gain / self.in_features)
         nn.init.zeros_(self.bias)
 
 

@@ -8,15 +8,16 @@ from typing import Any
 from torch import nn
 
 from companion import _checks
-from companion.torch.layers import Dense
-from companion.torch.networks import build_sequential
+from companion.torch.layers import Dense, skip_init
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 from companion.torch.sequence_layers import (
     LSTM,
     Embedding,
 )
 
 
+@skip_init()
 def residual_lstm(
     vocabulary: int,
     depth: int,

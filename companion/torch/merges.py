@@ -1,15 +1,19 @@
 """Merges: how shortcut and branch become one stream again.
 
 Each is called as ``merge(shortcut, branch)``; shapes must be equal unless the merge says otherwise.
-Channels are axis 1 of images (N, C, H, W) and the last axis of tokens and vectors.
+A merge that tells channels apart is told their axis: 1 by default, as in images (N, C, H, W) and
+vectors (N, C); -1 for tokens (N, T, C).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from companion import _checks
+from companion.torch._tracing import traced_as_leaf
 
 
 class Add(nn.Module):
@@ -20,8 +24,9 @@ class Add(nn.Module):
     ValueError: the two shapes differ.
     """
 
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + branch
 
 
@@ -44,11 +49,19 @@ class ScaledAdd(nn.Module):
 
     def __init__(self, initial: float = 0.0) -> None:
         super().__init__()
-        initial = _checks.finite_number("initial", initial)
-        self.scale = nn.Parameter(torch.full((1,), initial))
+        self.initial = _checks.finite_number("initial", initial)
+        self.scale = nn.Parameter(torch.empty(1))
+        self.reset_parameters()
 
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.scale, self.initial)
+
+    def extra_repr(self) -> str:
+        return f"initial={self.initial:g}"
+
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut + self.scale * branch
 
 
@@ -59,6 +72,7 @@ class LayerScale(nn.Module):
     ----------
     channels: of the stream.
     initial: value of every a before training, default 1e-4. At 1 it is plain addition.
+    axis: of the channels, default 1.
 
     Raises
     ------
@@ -67,15 +81,27 @@ class LayerScale(nn.Module):
 
     own_parameters = ("scale",)
 
-    def __init__(self, channels: int, initial: float = 1e-4) -> None:
+    def __init__(self, channels: int, initial: float = 1e-4, axis: int = 1) -> None:
         super().__init__()
         self.channels = _checks.positive_int("channels", channels)
-        initial = _checks.finite_number("initial", initial)
-        self.scale = nn.Parameter(torch.full((channels,), initial))
+        self.initial = _checks.finite_number("initial", initial)
+        self.axis = _checks.axis(axis)
+        self.scale = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
 
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.scale, self.initial)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, initial={self.initial:g}, axis={self.axis}"
+
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
-        return shortcut + _per_channel(self.scale, branch) * branch
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
+        _checks.channels_on_axis("branch", branch.shape, self.axis, self.channels)
+        sizes = [1] * branch.ndim
+        sizes[self.axis] = self.channels
+        return shortcut + self.scale.view(sizes) * branch
 
 
 class Highway(nn.Module):
@@ -89,6 +115,7 @@ class Highway(nn.Module):
     channels: of the stream.
     bias: initial b, default -2: blocks start by carrying most of their input. W starts at zero,
         so T is sigmoid(b) everywhere; there is no setting in which the gate is plain addition.
+    axis: of the channels, default 1.
 
     Raises
     ------
@@ -97,18 +124,28 @@ class Highway(nn.Module):
 
     own_parameters = ("weight", "bias")
 
-    def __init__(self, channels: int, bias: float = -2.0) -> None:
+    def __init__(self, channels: int, bias: float = -2.0, axis: int = 1) -> None:
         super().__init__()
         self.channels = _checks.positive_int("channels", channels)
-        bias = _checks.finite_number("bias", bias)
-        self.weight = nn.Parameter(torch.zeros(channels, channels))  # (in, out)
-        self.bias = nn.Parameter(torch.full((channels,), bias))
+        self.initial = _checks.finite_number("bias", bias)
+        self.axis = _checks.axis(axis)
+        self.weight = nn.Parameter(torch.empty(channels, channels))  # (in, out)
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
 
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.constant_(self.bias, self.initial)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, bias={self.initial:g}, axis={self.axis}"
+
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
-        _checks.channels("branch", branch.shape[_axis(branch)], self.channels)
-        moved = shortcut.movedim(_axis(shortcut), -1)
-        gate = torch.sigmoid(moved @ self.weight + self.bias).movedim(-1, _axis(shortcut))
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
+        _checks.channels_on_axis("branch", branch.shape, self.axis, self.channels)
+        vectors = shortcut.movedim(self.axis, -1)
+        gate = torch.sigmoid(vectors @ self.weight + self.bias).movedim(-1, self.axis)
         return (1 - gate) * shortcut + gate * branch
 
 
@@ -132,8 +169,12 @@ class StochasticDepth(nn.Module):
         super().__init__()
         self.survival = _checks.probability("survival", survival)
 
+    def extra_repr(self) -> str:
+        return f"{self.survival:g}"
+
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         if not self.training:
             return shortcut + self.survival * branch
         each = (len(branch),) + (1,) * (branch.ndim - 1)
@@ -144,17 +185,30 @@ class StochasticDepth(nn.Module):
 class Concatenate(nn.Module):
     """Shortcut and branch side by side along the channels (Huang et al. 2017, arXiv 1608.06993).
 
-    All axes but the channels must agree: (N, C, H, W) and (N, G, H, W) to (N, C + G, H, W).
+    All other axes must agree: (N, C, H, W) and (N, G, H, W) to (N, C + G, H, W).
+
+    Parameters
+    ----------
+    axis: of the channels, default 1.
 
     Raises
     ------
-    ValueError: another axis differs.
+    ValueError: an axis that is 0 or no integer, or shapes that differ on another axis.
     """
 
+    def __init__(self, axis: int = 1) -> None:
+        super().__init__()
+        self.axis = _checks.axis(axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        axis = _axis(shortcut)
-        _checks.same_but("shortcut and branch", shortcut.shape, branch.shape, axis)
-        return torch.cat([shortcut, branch], dim=axis)
+        _checks.equal_shapes(
+            "shortcut and branch", shortcut.shape, branch.shape, except_axis=self.axis
+        )
+        return torch.cat([shortcut, branch], dim=self.axis)
 
 
 class Subtract(nn.Module):
@@ -167,15 +221,22 @@ class Subtract(nn.Module):
     ValueError: the two shapes differ.
     """
 
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
-        _checks.same_shape(shortcut.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", shortcut.shape, branch.shape)
         return shortcut - branch
 
 
-def _axis(x: Tensor) -> int:
-    return 1 if x.ndim == 4 else -1
+def make_merge(merge: Callable[[int], nn.Module] | None, channels: int) -> nn.Module | None:
+    """Return ``merge(channels)``; ``None`` stays ``None``, which is addition.
 
-
-def _per_channel(values: Tensor, like: Tensor) -> Tensor:
-    _checks.channels("branch", like.shape[_axis(like)], len(values))
-    return values[:, None, None] if like.ndim == 4 else values
+    Raises
+    ------
+    ValueError: a merge that is neither ``None`` nor callable, or that returns no module.
+    """
+    if merge is None:
+        return None
+    made = merge(channels) if callable(merge) else merge
+    if not callable(merge) or not isinstance(made, nn.Module):
+        raise ValueError(f"merge must be None or make a module from channels, got {merge!r}")
+    return made

@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from companion import _checks
-from companion.torch.layers import Dense, HiddenDense
+from companion.torch.layers import Dense, HiddenDense, skip_init
 from companion.torch.merges import Highway, LayerScale, ScaledAdd
-from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 from companion.torch.sequence_layers import (
     BatchNorm1d,
     LayerNorm,
@@ -49,12 +49,13 @@ class MLPBlock(Residual):
         merges: dict[str, Any] = {
             "add": lambda: None,
             "rezero": ScaledAdd,
-            "layer_scale": lambda: LayerScale(channels),
-            "highway": lambda: Highway(channels),
+            "layer_scale": lambda: LayerScale(channels, axis=-1),
+            "highway": lambda: Highway(channels, axis=-1),
         }
         super().__init__(nn.Sequential(inside), "identity" if residual else None, merges[merge]())
 
 
+@skip_init()
 def residual_mlp(
     in_features: int,
     num_classes: int,

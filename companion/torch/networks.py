@@ -1,132 +1,29 @@
-"""Residual networks, each with its plain control at ``residual=False``."""
+"""Residual networks for images, each with its plain control at ``residual=False``."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from companion import _checks, architectures, weights
-from companion.architectures import Architecture
-from companion.torch.blocks import (
-    BasicBlock,
-    BottleneckBlock,
-    BottleneckBlockV1,
-    ResNeXtBlock,
-    WideBottleneckBlock,
-)
-from companion.torch.fixup import FixupBlock
-from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.torch.preactivation import PreActivationBlock, PreActivationBottleneckBlock
-from companion.torch.separable import SeparableBlock
-from companion.torch.squeeze_excitation import SEBottleneckBlock
+from companion import _checks, architectures
+from companion.torch.resnet import ResNet
+from companion.torch.shortcuts import Shortcut
 
-#: The blocks that an :class:`companion.architectures.Architecture` can name.
-BLOCKS: dict[str, Any] = {
-    "basic": BasicBlock,
-    "bottleneck": BottleneckBlock,
-    "bottleneck_v1": BottleneckBlockV1,
-    "wide": WideBottleneckBlock,
-    "resnext": ResNeXtBlock,
-    "se": SEBottleneckBlock,
-    "separable": SeparableBlock,
-    "fixup": FixupBlock,
-    "pre_activation": PreActivationBlock,
-    "pre_activation_bottleneck": PreActivationBottleneckBlock,
-}
-
-
-class ResNet(nn.Module):
-    """Stem, stages of residual blocks, and a classifier (He et al. 2015, table 1, section 4.2).
-
-    (N, in_channels, H, W) to logits (N, num_classes); any H and W that survive the strides.
-
-    Parameters
-    ----------
-    architecture: the depth table, see :mod:`companion.architectures`.
-    shortcut: option ``"A"``, ``"B"`` or ``"C"``.
-    residual: ``False`` gives the plain control: same branches, same initial weights.
-    in_channels, num_classes: of images and of labels.
-    seed: of the initial weights. The same seed gives the same weights in both frameworks, with
-        and without shortcuts. ``None`` draws one from PyTorch's generator.
-    """
-
-    def __init__(
-        self,
-        architecture: Architecture,
-        shortcut: str = "B",
-        residual: bool = True,
-        in_channels: int = 3,
-        num_classes: int = 1000,
-        seed: int | None = None,
-    ) -> None:
-        _checks.option("shortcut", shortcut, ("A", "B", "C"))
-        _checks.boolean("residual", residual)
-        _checks.positive_int("in_channels", in_channels)
-        _checks.positive_int("num_classes", num_classes)
-        seed = _checks.seed(seed)
-        super().__init__()
-        channels = architecture.stem_channels
-        stem = OrderedDict[str, nn.Module](
-            conv=Conv2d(in_channels, channels, architecture.stem_kernel, architecture.stem_stride)
-        )
-        if not architecture.normalized:
-            stem["relu"] = nn.ReLU()
-        elif not architecture.pre_activation:
-            stem["norm"], stem["relu"] = BatchNorm2d(channels), nn.ReLU()
-        if architecture.stem_pool:
-            stem["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        stages = []
-        for stage in architecture.stages:
-            blocks = []
-            for i in range(stage.blocks):
-                blocks.append(
-                    BLOCKS[architecture.block](
-                        channels,
-                        stage.out_channels,
-                        stride=stage.stride if i == 0 else 1,
-                        shortcut=shortcut,
-                        residual=residual,
-                    )
-                )
-                channels = stage.out_channels
-            stages.append(nn.Sequential(*blocks))
-        self.stem = nn.Sequential(stem)
-        self.stages = nn.Sequential(*stages)
-        head = OrderedDict[str, nn.Module]()
-        if architecture.pre_activation:
-            head["norm"], head["relu"] = BatchNorm2d(channels), nn.ReLU()
-        head["pool"], head["dense"] = GlobalAveragePool(), Dense(channels, num_classes)
-        self.head = nn.Sequential(head)
-        weights.initialize(self, resolve_seed(seed), "he" if architecture.normalized else "fixup")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.stages(self.stem(x)))
-
-
-def build_sequential(parts: OrderedDict[str, Any], seed: int | None) -> nn.Sequential:
-    """Return the parts in a row, with fresh weights; ``None`` draws a seed from PyTorch."""
-    model = nn.Sequential(parts)
-    weights.initialize(model, resolve_seed(seed))
-    return model
-
-
-def resolve_seed(seed: int | None) -> int:
-    """Return the seed, or one from PyTorch's generator."""
-    return int(torch.randint(2**31, ())) if seed is None else seed
+Merge = Callable[[int], nn.Module]
 
 
 def cifar_resnet(
     depth: int,
     width: int = 16,
-    shortcut: str = "A",
+    shortcut: Shortcut = "A",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., nn.Module] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the small-image network of He et al. 2015, section 4.2: ``depth`` = 6n+2.
 
@@ -135,22 +32,24 @@ def cifar_resnet(
     depth: 8, 14, 20, 26, 32, ...
     width: channels of the first stage, default 16; then twice, then four times as many.
     shortcut: the paper's CIFAR networks use ``"A"``, the default.
-    residual, in_channels, num_classes, seed: see :class:`ResNet`.
+    residual, in_channels, num_classes, seed, block, merge: see :class:`ResNet`.
 
     Raises
     ------
     ValueError: a depth that is not 6n+2, or any argument out of its range.
     """
     table = architectures.cifar_resnet(depth, width)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def mnist_resnet(
-    shortcut: str = "B",
+    shortcut: Shortcut = "B",
     residual: bool = True,
     in_channels: int = 1,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., nn.Module] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the book's small network for 28 x 28 digits: a 5x5 stem and three basic blocks.
 
@@ -159,11 +58,16 @@ def mnist_resnet(
     ValueError: any argument out of its range, see :class:`ResNet`.
     """
     table = architectures.mnist_resnet()
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def residual_network(
-    input_shape: Sequence[int], num_classes: int, residual: bool = True, seed: int | None = None
+    input_shape: Sequence[int],
+    num_classes: int,
+    residual: bool = True,
+    seed: int | None = None,
+    block: Callable[..., nn.Module] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the source article's network, corrected: a 7x7 stem and five blocks of 64 channels.
 
@@ -171,7 +75,7 @@ def residual_network(
     ----------
     input_shape: (channels, height, width) of one image. (Keras: (height, width, channels).)
     num_classes: length of the logits; apply softmax for probabilities.
-    residual, seed: see :class:`ResNet`.
+    residual, seed, block, merge: see :class:`ResNet`.
 
     Raises
     ------
@@ -179,7 +83,7 @@ def residual_network(
     """
     channels, _, _ = _checks.image_shape("input_shape", input_shape, "(channels, height, width)")
     table = architectures.article_network()
-    return ResNet(table, "B", residual, channels, num_classes, seed)
+    return ResNet(table, "B", residual, channels, num_classes, seed, block, merge)
 
 
 def resnet18(**options: Any) -> ResNet:
@@ -213,8 +117,8 @@ def resnet152(version: str = "v1.5", **options: Any) -> ResNet:
 
 def _bottlenecks(depth: int, version: str, options: dict[str, Any]) -> ResNet:
     _checks.option("version", version, ("v1.5", "v1"))
-    block = "bottleneck_v1" if version == "v1" else None
-    return ResNet(architectures.imagenet_resnet(depth, block), **options)
+    name = "bottleneck_v1" if version == "v1" else None
+    return ResNet(architectures.imagenet_resnet(depth, name), **options)
 
 
 def wide_resnet50_2(**options: Any) -> ResNet:
@@ -235,45 +139,51 @@ def se_resnet50(**options: Any) -> ResNet:
 def cifar_preact_resnet(
     depth: int,
     width: int = 16,
-    shortcut: str = "A",
+    shortcut: Shortcut = "A",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., nn.Module] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the small-image network with pre-activation (He et al. 2016, arXiv 1603.05027).
 
     Arguments and errors are those of :func:`cifar_resnet`.
     """
     table = architectures.cifar_preact_resnet(depth, width)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def fixup_resnet(
     depth: int,
     width: int = 16,
-    shortcut: str = "A",
+    shortcut: Shortcut = "A",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., nn.Module] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return the small-image network without norms, started by Fixup (arXiv 1901.09321).
 
     Arguments and errors are those of :func:`cifar_resnet`.
     """
     table = architectures.fixup_resnet(depth, width)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)
 
 
 def wide_resnet(
     depth: int,
     k: int,
-    shortcut: str = "B",
+    shortcut: Shortcut = "B",
     residual: bool = True,
     in_channels: int = 3,
     num_classes: int = 10,
     seed: int | None = None,
+    block: Callable[..., nn.Module] | None = None,
+    merge: Merge | None = None,
 ) -> ResNet:
     """Return WRN-depth-k for small images (Zagoruyko and Komodakis 2016, arXiv 1605.07146).
 
@@ -281,11 +191,11 @@ def wide_resnet(
     ----------
     depth: 10, 16, 22, 28, ... (6n+4).
     k: widening factor; the stages have 16k, 32k, 64k channels.
-    shortcut, residual, in_channels, num_classes, seed: see :class:`ResNet`.
+    shortcut, residual, in_channels, num_classes, seed, block, merge: see :class:`ResNet`.
 
     Raises
     ------
     ValueError: a depth that is not 6n+4, or any argument out of its range.
     """
     table = architectures.wide_resnet(depth, k)
-    return ResNet(table, shortcut, residual, in_channels, num_classes, seed)
+    return ResNet(table, shortcut, residual, in_channels, num_classes, seed, block, merge)

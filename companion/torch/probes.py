@@ -192,7 +192,7 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
 
     Parameters
     ----------
-    blocks: residual connections with a shortcut, applied one after another.
+    blocks: residual connections of one stream with a shortcut, applied one after another.
     x: input of the first. loss: maps the output of the last to a scalar.
 
     Returns
@@ -201,10 +201,16 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
 
     Raises
     ------
-    ValueError: no block, or one without a shortcut.
+    ValueError: no block, one without a shortcut, or one with streams of its own, as a
+        hyper-connection.
     """
-    if not blocks or any(block.shortcut is None for block in blocks):
-        raise ValueError("blocks must be residual connections with a shortcut, at least one")
+    plain = [
+        type(block).forward is Residual.forward and block.shortcut is not None for block in blocks
+    ]
+    if not blocks or not all(plain):
+        raise ValueError(
+            "blocks must be residual connections of one stream with a shortcut, at least one"
+        )
     inputs = [x.detach()]
     with torch.no_grad():
         for block in blocks:
@@ -213,17 +219,22 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
     gradients = list(torch.autograd.grad(loss(last), last))  # by length, so far zero
     for block, at in zip(reversed(blocks), reversed(inputs), strict=True):
         past, through = at.detach().requires_grad_(), at.detach().requires_grad_()
-        assert block.shortcut is not None
-        y = block.activation(block.merge(block.shortcut(past), block.branch(through)))
+        assert block.shortcut is not None and block.merge is not None
+        shortcut = block.shortcut(block.preactivation(past))
+        branch = block.run_branch(block.preactivation(through), (), {})
+        y = block.activation(block.merge(shortcut, branch))
         split = [torch.autograd.grad(y, [past, through], g, retain_graph=True) for g in gradients]
-        longer = [torch.zeros_like(at)] + [branch for _, branch in split]
-        same = [shortcut for shortcut, _ in split] + [torch.zeros_like(at)]
+        longer = [torch.zeros_like(at)] + [taken for _, taken in split]
+        same = [passed for passed, _ in split] + [torch.zeros_like(at)]
         gradients = [a + b for a, b in zip(same, longer, strict=True)]
     return np.array([float(g.norm()) for g in gradients])
 
 
+_PARTS = ("preactivation", "branch", "shortcut", "merge", "activation")
+
+
 class _TakeShortcut(nn.Module):
-    def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
+    def forward(self, shortcut: Tensor, *branch: Tensor) -> Tensor:
         return shortcut
 
 
@@ -239,16 +250,17 @@ def without_blocks(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
         fails in what follows it.
     """
     blocks = _named(model, names)
-    kept = [(block, block.branch, block.merge, block.activation) for block in blocks]
+    kept = [{name: getattr(block, name) for name in _PARTS} for block in blocks]
     try:
         for block in blocks:
             if block.shortcut is None:
-                block.activation = nn.Identity()
+                block.preactivation = block.activation = nn.Identity()
             block.branch, block.merge = nn.Identity(), _TakeShortcut()
         yield
     finally:
-        for block, branch, merge, activation in kept:
-            block.branch, block.merge, block.activation = branch, merge, activation
+        for block, parts in zip(blocks, kept, strict=True):
+            for name, part in parts.items():
+                setattr(block, name, part)
 
 
 @contextmanager
@@ -260,8 +272,7 @@ def swapped_blocks(model: nn.Module, first: str, second: str) -> Iterator[None]:
     ValueError: a name that is no residual connection.
     """
     one, other = _named(model, [first, second])
-    parts = ("branch", "shortcut", "merge", "activation")
-    kept = {name: (getattr(one, name), getattr(other, name)) for name in parts}
+    kept = {name: (getattr(one, name), getattr(other, name)) for name in _PARTS}
     try:
         for name, (a, b) in kept.items():
             setattr(one, name, b)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from companion import _checks
 from companion.architectures import IMAGENET
-from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.torch.networks import build_sequential
-from companion.torch.residual import Residual
+from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, skip_init
+from companion.torch.preactivation import PreActivatedResidual
+from companion.torch.resnet import build_sequential
 from companion.torch.shortcuts import Identity, ZeroPad
 
 
@@ -25,6 +25,7 @@ class ZeroPaddedMaxPool2d(nn.Module):
         return F.max_pool2d(F.pad(x, (1, 1, 1, 1)), kernel_size=3, stride=2)
 
 
+@skip_init()
 def resnet50_v2(
     residual: bool = True,
     in_channels: int = 3,
@@ -33,10 +34,8 @@ def resnet50_v2(
 ) -> nn.Sequential:
     """Return ResNet-50 with pre-activation as keras.applications builds it (arXiv 1603.05027).
 
-    (N, in_channels, H, W) to logits (N, num_classes). Three details are Keras's own: the stride is
-    in the last block of a stage, convolutions that no norm follows have biases, and the first
-    block of a stage projects the stream after its first norm and ReLU, so that these two stand
-    before the residual connection.
+    (N, in_channels, H, W) to logits (N, num_classes). Two details are Keras's own: the stride is in
+    the last block of a stage, and convolutions that no norm follows have biases.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def resnet50_v2(
 
 def _block(channels: int, width: int, stride: int, first: bool, residual: bool) -> nn.Module:
     before = OrderedDict[str, nn.Module](norm=BatchNorm2d(channels), relu=nn.ReLU())
-    branch = OrderedDict[str, nn.Module](
+    rest = OrderedDict[str, nn.Module](
         conv1=Conv2d(channels, width, kernel_size=1),
         norm1=BatchNorm2d(width),
         relu1=nn.ReLU(),
@@ -88,8 +87,7 @@ def _block(channels: int, width: int, stride: int, first: bool, residual: bool) 
     )
     if first:
         project = Conv2d(channels, 4 * width, kernel_size=1, stride=stride, bias=True)
-        block = Residual(nn.Sequential(branch), project if residual else None)
-        return nn.Sequential(OrderedDict(**before, block=block))
+        block = PreActivatedResidual(before, rest, project, residual)
+        return nn.Sequential(OrderedDict(block=block))  # weights are drawn by the layers' names
     carry = Identity() if stride == 1 else ZeroPad(channels, channels, stride)
-    branch = OrderedDict(**before, **branch)
-    return Residual(nn.Sequential(branch), carry if residual else None)
+    return PreActivatedResidual(before, rest, carry, residual)

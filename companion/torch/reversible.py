@@ -1,7 +1,10 @@
-"""Less to store for the backward pass.
+"""Reversible blocks: the input is computed back from the output, so nothing has to be stored.
 
-Reversible blocks: the input is computed back from the output, so nothing has to be stored.
-Checkpoints: the blocks are computed again from what came in.
+A block is a ``Residual`` over two halves of the channels:
+
+    (y1, y2) = (x2, x1 + F(x2)),    (x1, x2) = (y2 - F(y1), y1)
+
+A stack of them leaves its equation once: in the backward pass, where it recomputes.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.torch.networks import build_sequential
+from companion.torch._tracing import traced_as_leaf
+from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, skip_init
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 from companion.torch.shortcuts import Identity, ZeroPad
 
 
@@ -36,7 +40,8 @@ class EachHalf(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.inner(half) for half in x.chunk(2, dim=1)], dim=1)
+        first, second = x.chunk(2, dim=1)
+        return torch.cat([self.inner(first), self.inner(second)], dim=1)
 
 
 class AdditiveCoupling(nn.Module):
@@ -50,9 +55,10 @@ class AdditiveCoupling(nn.Module):
     ValueError: the branch has not half the channels of the shortcut.
     """
 
+    @traced_as_leaf
     def forward(self, shortcut: Tensor, branch: Tensor) -> Tensor:
         first, second = shortcut.chunk(2, dim=1)
-        _checks.same_shape(first.shape, branch.shape)
+        _checks.equal_shapes("shortcut and branch", first.shape, branch.shape)
         return torch.cat([second, first + branch], dim=1)
 
 
@@ -141,6 +147,10 @@ class ReversibleSequential(nn.Sequential):
         super().__init__(*blocks)
         self.recompute = _checks.boolean("recompute", recompute)
 
+    def extra_repr(self) -> str:
+        return f"recompute={self.recompute}"
+
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
             return _Recompute.apply(x, self, *self.parameters())
@@ -179,6 +189,7 @@ def _statistics_kept(stack: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
+@skip_init()
 def revnet_cifar(
     depth: int = 38,
     width: int = 32,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import nn
 
 from companion import _checks
 from companion.torch.layers import BatchNorm2d, Conv2d
+from companion.torch.merges import make_merge
 from companion.torch.residual import Residual
+from companion.torch.shortcuts import Shortcut
 from companion.torch.shortcuts import shortcut as make_shortcut
 
 
@@ -17,7 +20,7 @@ class SeparableBlock(Residual):
 
     Chollet 2017, arXiv 1610.02357. A 3x3 convolution of C to C channels has 9 C^2 weights, this
     one 9 C + C^2. (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
-    Arguments and errors are those of :class:`BottleneckBlock`, without the divisor.
+    Arguments and errors are those of :class:`BottleneckBlock`; any ``out_channels`` will do.
     """
 
     def __init__(
@@ -25,8 +28,9 @@ class SeparableBlock(Residual):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], nn.Module] | None = None,
     ) -> None:
         branch = nn.Sequential(
             OrderedDict(
@@ -41,4 +45,5 @@ class SeparableBlock(Residual):
         )
         carry = make_shortcut(shortcut, in_channels, out_channels, stride)
         residual = _checks.boolean("residual", residual)
-        super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+        joined = make_merge(merge, out_channels)
+        super().__init__(branch, carry if residual else None, joined, activation=nn.ReLU())

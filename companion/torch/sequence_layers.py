@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.torch.layers import Dense
+from companion.torch._tracing import traced_as_leaf
+from companion.torch.layers import Dense, draw_normal
 
 
 class Conv1d(nn.Conv1d):
@@ -35,8 +36,9 @@ class Conv1d(nn.Conv1d):
         )
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[:, 0].numel()))
+        draw_normal(self.weight, 2 / self.weight[:, 0].numel())
 
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         _checks.rank("x", x.shape, 3, "(N, T, C)")
         _checks.channels("x", x.shape[2], self.in_channels)
@@ -54,6 +56,7 @@ class BatchNorm1d(nn.BatchNorm1d):
     def __init__(self, channels: int) -> None:
         super().__init__(_checks.positive_int("channels", channels), eps=1e-5, momentum=0.1)
 
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         _checks.channels("x", x.shape[-1], self.num_features)
         if self.training:
@@ -72,13 +75,19 @@ class LayerNorm(nn.LayerNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(_checks.positive_int("channels", channels), eps=1e-5)
 
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         _checks.channels("x", x.shape[-1], self.normalized_shape[0])
         return super().forward(x)
 
 
 class Embedding(nn.Embedding):
-    """A learned vector per token: (N, T) integers to (N, T, channels), variance 1 / channels."""
+    """A learned vector for each token: (N, T) integers to (N, T, channels), variance 1 / channels.
+
+    Raises
+    ------
+    ValueError: a size below 1, or tokens of another rank.
+    """
 
     def __init__(self, vocabulary: int, channels: int) -> None:
         super().__init__(
@@ -86,6 +95,10 @@ class Embedding(nn.Embedding):
             _checks.positive_int("channels", channels),
         )
 
+    def reset_parameters(self) -> None:
+        draw_normal(self.weight, 1 / self.embedding_dim)
+
+    @traced_as_leaf
     def forward(self, tokens: Tensor) -> Tensor:
         _checks.rank("tokens", tokens.shape, 2, "(N, T)")
         return super().forward(tokens)
@@ -106,6 +119,10 @@ class SinusoidalPositions(nn.Module):
         super().__init__()
         self.channels = _checks.multiple_of("channels", channels, 2)
 
+    def extra_repr(self) -> str:
+        return f"{self.channels}"
+
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
         half = self.channels // 2
         rates = torch.exp(torch.arange(half, device=x.device) * (-math.log(1e4) / half))
@@ -134,12 +151,13 @@ class LSTM(nn.LSTM):
     def reset_parameters(self) -> None:
         own = dict(self.named_parameters())
         for name in ("weight_ih_l0", "weight_hh_l0"):
-            nn.init.normal_(own[name], std=1 / math.sqrt(own[name].shape[1]))
+            draw_normal(own[name], 1 / own[name].shape[1])
         nn.init.zeros_(own["bias_hh_l0"])
-        gates = torch.tensor([0.0, 1.0, 0.0, 0.0])  # in, forget, cell, out
-        with torch.no_grad():
-            own["bias_ih_l0"].copy_(gates.repeat_interleave(self.hidden_size))
+        nn.init.zeros_(own["bias_ih_l0"])
+        with torch.no_grad():  # gates: in, forget, cell, out
+            own["bias_ih_l0"][self.hidden_size : 2 * self.hidden_size] = 1
 
+    @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         _checks.rank("x", x.shape, 3, "(N, T, C)")
         _checks.channels("x", x.shape[2], self.input_size)
@@ -170,6 +188,9 @@ class Attention(nn.Module):
         self.query, self.key = Dense(channels, channels), Dense(channels, channels)
         self.value, self.out = Dense(channels, channels), Dense(channels, channels)
 
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, causal={self.causal}"
+
     def forward(self, x: Tensor) -> Tensor:
         def split(y: Tensor) -> Tensor:  # (N, T, C) to (N, heads, T, d)
             return y.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -177,7 +198,7 @@ class Attention(nn.Module):
         query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
         scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])  # (N, heads, T, T)
         if self.causal:
-            later = torch.ones(scores.shape[2:], dtype=torch.bool, device=x.device).triu(1)
+            later = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)  # (T, T)
             scores = scores.masked_fill(later, -1e9)
         mixed = scores.softmax(dim=3) @ value
         return self.out(mixed.transpose(1, 2).flatten(2))

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from companion import _checks
-from companion.torch.layers import Dense
-from companion.torch.networks import build_sequential
+from companion.torch.layers import Dense, skip_init
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 from companion.torch.sequence_layers import (
     BatchNorm1d,
     Conv1d,
@@ -45,6 +45,7 @@ class TemporalBlock(Residual):
         super().__init__(branch, shortcut, activation=nn.ReLU())
 
 
+@skip_init()
 def speech_resnet(
     depth: int = 13,
     in_channels: int = 12,

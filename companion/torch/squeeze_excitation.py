@@ -1,6 +1,8 @@
-"""Squeeze-and-excitation: a gate for each channel at the end of the branch."""
+"""Squeeze-and-excitation: a gate per channel at the end of the branch."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +10,11 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.torch.blocks import BottleneckBlock
 from companion.torch.layers import Dense
+from companion.torch.shortcuts import Shortcut
 
 
 class SqueezeExcitation(nn.Module):
-    """x * s, s = sigmoid(W2 relu(W1 mean(x))): each channel weighed by what all of them hold.
+    """x * s, s = sigmoid(W2 relu(W1 mean(x))): a gate per channel, computed from all their means.
 
     Hu et al. 2018, arXiv 1709.01507, eq. 2 to 4. (N, C, H, W) to the same shape.
 
@@ -45,8 +48,9 @@ class SEBottleneckBlock(BottleneckBlock):
         in_channels: int,
         out_channels: int,
         stride: int = 1,
-        shortcut: str = "B",
+        shortcut: Shortcut = "B",
         residual: bool = True,
+        merge: Callable[[int], nn.Module] | None = None,
     ) -> None:
-        super().__init__(in_channels, out_channels, stride, shortcut, residual)
+        super().__init__(in_channels, out_channels, stride, shortcut, residual, merge)
         self.branch.add_module("squeeze", SqueezeExcitation(out_channels))

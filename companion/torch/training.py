@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,16 @@ from companion.recipe import (
     History,
     Recipe,
     batches,
+    check_batch_size,
     check_classes,
     check_examples,
     check_labels,
     check_training,
     divergence_error,
-    to_model_dtype,
 )
-from companion.torch.distributed import Team, team
+from companion.torch.distributed import World, checksum, current_world, data_parallel
 from companion.torch.layers import in_inference_mode
+from companion.torch.optimizers import Optimizer, make_optimizer
 
 
 def use_threads(threads: int = 1) -> None:
@@ -46,30 +47,27 @@ def fit(
     *,
     progress: bool = True,
     resume: Checkpoint | None = None,
-    after_epoch: Callable[[Checkpoint], None] | None = None,
     **settings: Any,
 ) -> History:
-    """Train ``model`` on the training part of ``data``.
+    """Train ``model`` on the training part of ``data``; afterwards it is in evaluation mode.
 
-    In several processes that have joined one group of ``torch.distributed``, each takes its share
-    of every batch, and the losses and weights are those of one process but for rounding: the mean
-    is over all labels that count, a batch norm sees the whole batch. Weights and ``resume`` are
-    those of process 0, which alone shows a bar and calls ``after_epoch``; in the end all have the
-    same weights and history. ``torchrun --nproc_per_node=2 -m companion train`` is such a run.
+    It is trained on its own device and in its own precision: ``model.double()`` is all for float64.
+    In several processes that have joined one group of ``torch.distributed``, each trains its shard
+    of every batch: see :mod:`companion.torch.distributed`.
 
     Parameters
     ----------
     model: maps a batch to logits, or to numbers where the loss is a squared error. It is trained
-        in place.
+        in place. In a model in training mode, modules in evaluation mode stay so: a batch norm then
+        keeps its statistics. A model in evaluation mode, as ``fit`` leaves it, is trained whole.
     data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
         it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
-        for each example, step or pixel. Where the loss is a squared error, ``y_train`` holds what
-        the model is to return, channels last.
-    progress: whether to show a bar on stderr, default True.
-    resume: where an interrupted run with the same settings stands. It goes on from there and ends
-        as it would have without the interruption, bit for bit at the same number of threads.
-        Default None: a run from the start.
-    after_epoch: is called with the :class:`companion.recipe.Checkpoint` of the run after each epoch.
+        for each example, step or pixel, -1 for one to ignore. Where the loss is a squared error,
+        ``y_train`` holds what the model is to return, channels last. It stays as it is.
+    progress: whether to show a bar on stderr, default True; of several processes rank 0 shows it.
+    resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
+        and ends as it would have without the interruption, bit for bit at the same number of
+        threads and processes. Default None: a run from the start. Rank 0's is everybody's.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
         weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
         processes together.
@@ -81,183 +79,154 @@ def fit(
     Raises
     ------
     ValueError: settings, examples or labels out of their range, a batch that the processes cannot
-        share equally, or a state of another run, model or framework; nothing has been trained then.
+        share equally, inputs that differ between processes, or a checkpoint of another run, model
+        or framework; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
-    recipe = Recipe(**settings)
-    steps = check_training(data, recipe)
-    processes = team()
-    processes.check(recipe)
-    processes.agree(recipe, data, model.state_dict())
-    if recipe.loss == "cross_entropy":
-        _check_classes(model, data)
-    resume = processes.from_first(resume)
-    optimizer = (_Nesterov if recipe.optimizer == "sgd" else _Adam)(model, recipe)
-    measured = _cross_entropy if recipe.loss == "cross_entropy" else _squared_error
     history = History() if resume is None else resume.history
-    done = len(history.loss)
-    if resume is not None:
-        resume.check(recipe, _state_tensors(model, optimizer))
-        _restore(model, optimizer, resume.arrays)
-        optimizer.step_count = done * steps
-    generator = torch.get_rng_state()
-    processes.start_alike([*model.state_dict().values(), generator])
-    torch.set_rng_state(generator)
-    first = processes.rank == 0
-    disable = None if progress and first else True
-    bar = tqdm(total=recipe.epochs * steps, initial=done * steps, unit="step", disable=disable)
-    with bar:
-        for epoch in range(done, recipe.epochs):
-            start, total, right = time.perf_counter(), 0.0, 0.0
-            model.train()
-            for step, (x, y) in enumerate(batches(data.x_train, data.y_train, recipe, epoch)):
-                rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                with processes.working(model, recipe.batch_size):
-                    output = model(_to_tensor(processes.share(x)))
-                    loss, accuracy = measured(output, y, recipe.label_smoothing, processes)
-                    value, accuracy = processes.total(loss.item(), accuracy)
-                    if not math.isfinite(value):
-                        raise divergence_error(value, epoch, step, rate)
-                    loss.backward()
-                processes.total_gradients(optimizer.parameters)
-                optimizer.step(rate)
-                total += value
-                right += accuracy
-                bar.update()
-            history = history.append(
-                total / steps,
-                right / steps,
-                time.perf_counter() - start,
-                rate,
-            )
-            bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
-            if after_epoch is not None and first:
-                arrays = {
-                    name: t.numpy().copy() for name, t in _state_tensors(model, optimizer).items()
-                }
-                after_epoch(Checkpoint(recipe, history, arrays))
+    for checkpoint in train(model, data, progress=progress, resume=resume, **settings):
+        history = checkpoint.history
     model.eval()
     return history
 
 
-def _check_classes(model: nn.Module, data: Any) -> None:
-    """Raise unless the model has a logit for every class; it is run on one example."""
-    with in_inference_mode(model), torch.no_grad():
-        shape = model(_to_tensor(data.x_train[:1])).shape
-    check_classes(shape[1 if len(shape) == 4 else -1], data.num_classes)
+def train(
+    model: nn.Module,
+    data: Any,
+    *,
+    progress: bool = True,
+    resume: Checkpoint | None = None,
+    **settings: Any,
+) -> Iterator[Checkpoint]:
+    """Train as :func:`fit` does, and yield a :class:`companion.recipe.Checkpoint` after each epoch.
+
+    Arguments and errors are those of :func:`fit`; the work, checks included, begins with the first
+    ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
+    """
+    recipe, world = Recipe(**settings), current_world()
+    x, y = _checked(model, data, recipe, world)
+    resume = world.broadcast_object(resume)
+    optimizer = make_optimizer(model, recipe)
+    history = History() if resume is None else resume.history
+    steps = len(x) // recipe.batch_size
+    if resume is not None:
+        _restore(model, optimizer, resume, recipe, steps)
+    network = model if world.size == 1 else data_parallel(model)
+    frozen = [m for m in network.modules() if model.training and not m.training]
+    bar = tqdm(
+        total=recipe.epochs * steps,
+        initial=len(history.loss) * steps,
+        unit="step",
+        disable=None if progress and world.rank == 0 else True,
+    )
+    with bar:
+        for epoch in range(len(history.loss), recipe.epochs):
+            start, total_loss, total_accuracy = time.perf_counter(), 0.0, 0.0
+            _training_mode(network, frozen)
+            if world.size > 1:  # each process draws its own numbers, the same in every run
+                rng = np.random.default_rng([recipe.seed, epoch, world.rank])
+                torch.manual_seed(int(rng.integers(2**63)))
+            for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
+                rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
+                output = network(_to_tensor(world.shard(inputs), model))
+                share = _share(targets, recipe, world)
+                loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
+                value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
+                if not math.isfinite(value):
+                    raise divergence_error(value, epoch, step, rate)
+                (loss * (share * world.size)).backward()  # the mean over processes is the loss
+                optimizer.step(rate)
+                total_loss += value
+                total_accuracy += accuracy
+                bar.update()
+            seconds = time.perf_counter() - start
+            history = history.append(total_loss / steps, total_accuracy / steps, seconds, rate)
+            bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
+            yield Checkpoint(recipe, history, _arrays(model, optimizer))
 
 
-def _state_tensors(model: nn.Module, optimizer: _Optimizer) -> dict[str, Tensor]:
-    """Return all that a step changes, by name; but for the generator's state, not copied."""
+def _checked(
+    model: nn.Module, data: Any, recipe: Recipe, world: World
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the training part, ready for the model; raise unless all that is given fits."""
+    x, y = check_training(data, recipe, _numpy_dtype(model))
+    if world.size > 1:
+        parts = {**model.state_dict(), **dict(model.named_parameters())}
+        world.check_same_inputs(
+            {
+                "settings": recipe.as_dict(),
+                "training data": checksum(x, y),
+                "model": {n: (str(t.dtype), t.requires_grad, *t.shape) for n, t in parts.items()},
+            }
+        )
+    check_batch_size(recipe, world.size)
+    if recipe.loss == "cross_entropy":
+        logits = predict(model, x[:1])
+        check_classes(logits.shape[-1], data.num_classes)
+    return x, y
+
+
+def _training_mode(network: nn.Module, frozen: list[nn.Module]) -> None:
+    network.train()
+    for module in frozen:
+        module.training = False
+
+
+def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
+    """Return how much of the whole batch's mean is over this process's shard: 1 where alone."""
+    if recipe.loss == "squared_error":
+        return 1 / world.size
+    return int((world.shard(targets) >= 0).sum()) / max(1, int((targets >= 0).sum()))
+
+
+def _loss_and_accuracy(output: Tensor, targets: np.ndarray, recipe: Recipe) -> tuple[Tensor, float]:
+    """Return the mean loss and the accuracy, over labels that are not ignored (-1)."""
+    if recipe.loss == "squared_error":
+        return F.mse_loss(output, _channels_second(torch.from_numpy(targets).to(output))), 0.0
+    if not (targets >= 0).any():  # the mean over nothing would not be a number
+        return output.sum() * 0, 0.0
+    labels = torch.from_numpy(targets).to(output.device)
+    logits = output.movedim(1 if output.ndim == 4 else -1, 1)  # images have classes there already
+    loss = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=recipe.label_smoothing)
+    return loss, _accuracy(logits, labels)
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(1) == labels)[labels >= 0].float().mean())
+
+
+def _state_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return all that a step changes, by name, but for the random generators."""
     moments = {
         f"optimizer.{kind}.{i}": tensor
         for kind, tensors in optimizer.moments().items()
         for i, tensor in enumerate(tensors)
     }
-    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    return {**weights, **moments, "generator": torch.get_rng_state()}  # stochastic depth draws
+    return {**{f"model.{name}": t for name, t in model.state_dict().items()}, **moments}
+
+
+def _arrays(model: nn.Module, optimizer: Optimizer) -> dict[str, np.ndarray]:
+    """Return copies of all that a step changes, and of the states of the random generators."""
+    tensors = {**_state_tensors(model, optimizer), "generator": torch.get_rng_state()}
+    device = _first_float(model).device
+    if device.type == "cuda":
+        tensors["generator.cuda"] = torch.cuda.get_rng_state(device)
+    return {name: _to_array(tensor).copy() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
-def _restore(model: nn.Module, optimizer: _Optimizer, arrays: Mapping[str, np.ndarray]) -> None:
+def _restore(
+    model: nn.Module, optimizer: Optimizer, resume: Checkpoint, recipe: Recipe, steps: int
+) -> None:
+    """Put model, optimizer and generators where the checkpoint has them; raise unless it fits."""
+    resume.check(recipe, _arrays(model, optimizer))
+    tensors = {name: torch.from_numpy(array) for name, array in resume.arrays.items()}
     for name, tensor in _state_tensors(model, optimizer).items():
-        tensor.copy_(torch.from_numpy(arrays[name]))
-    torch.set_rng_state(torch.from_numpy(arrays["generator"]))
-
-
-def _cross_entropy(
-    logits: Tensor, y: np.ndarray, smoothing: float, processes: Team
-) -> tuple[Tensor, float]:
-    """The mean over all labels that count, and the fraction of them that is met.
-
-    ``y`` is of the whole batch, ``logits`` of this process's share. What each process returns is
-    its part of the sum that makes the mean.
-    """
-    if not (y >= 0).any():  # the mean over nothing would not be a number
-        return logits.sum() * 0, 0.0
-    labels = torch.from_numpy(processes.share(y))
-    classes = 1 if logits.ndim == 4 else -1  # images have them second, sequences last
-    logits = logits.movedim(classes, 1)
-    met = (logits.argmax(1) == labels)[labels >= 0].float()
-    options: dict[str, Any] = {"ignore_index": -1, "label_smoothing": smoothing}
-    if processes.size == 1:
-        return F.cross_entropy(logits, labels, **options), float(met.mean())
-    counting = torch.tensor(int((y >= 0).sum()))  # a share may have none
-    loss = F.cross_entropy(logits, labels, reduction="sum", **options) / counting
-    return loss, float(met.sum() / counting)
-
-
-def _squared_error(
-    output: Tensor, y: np.ndarray, smoothing: float, processes: Team
-) -> tuple[Tensor, float]:
-    error = F.mse_loss(output, _to_tensor(processes.share(y)))
-    return (error if processes.size == 1 else error / processes.size), 0.0
-
-
-class _Optimizer:
-    """What both share: which weights move, and which decay."""
-
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
-        self.decayed = [p for p in self.parameters if p.ndim > 1]
-        self.velocity = [torch.zeros_like(p) for p in self.parameters]
-        self.momentum, self.decay = recipe.momentum, recipe.weight_decay
-        self.step_count = 0
-        for p in self.parameters:
-            p.grad = None  # of other work, or of a step that was interrupted
-
-    def moments(self) -> dict[str, list[Tensor]]:
-        """Return what is remembered of earlier gradients."""
-        return {"velocity": self.velocity}
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
-        torch._foreach_mul_(self.decayed, 1 - rate * self.decay)
-        self.step_count += 1
-        self.move(gradients, rate)
-        for p in self.parameters:
-            p.grad = None
-
-    def move(self, gradients: list[Tensor], rate: float) -> None:
-        raise NotImplementedError
-
-
-class _Nesterov(_Optimizer):
-    """SGD with Nesterov momentum in Keras's form, where the velocity holds the learning rate.
-
-    torch.optim.SGD multiplies by the rate last, which differs once the rate changes, and decays
-    weights through the velocity. A few lines here make the two frameworks take the same steps.
-    """
-
-    def move(self, gradients: list[Tensor], rate: float) -> None:
-        steps = torch._foreach_mul(gradients, -rate)
-        torch._foreach_mul_(self.velocity, self.momentum)  # v = mu v - rate g
-        torch._foreach_add_(self.velocity, steps)
-        torch._foreach_add_(self.parameters, steps)  # w = w + mu v - rate g
-        torch._foreach_add_(self.parameters, self.velocity, alpha=self.momentum)
-
-
-class _Adam(_Optimizer):
-    """Adam in Keras's form (arXiv 1412.6980, end of section 2): the rate holds both corrections.
-
-    Importing torch.optim would cost two seconds that a page does not have.
-    """
-
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
-        super().__init__(model, recipe)
-        self.squares = [torch.zeros_like(p) for p in self.parameters]
-
-    def moments(self) -> dict[str, list[Tensor]]:
-        return {**super().moments(), "squares": self.squares}
-
-    def move(self, gradients: list[Tensor], rate: float) -> None:
-        rate *= math.sqrt(1 - 0.999**self.step_count) / (1 - 0.9**self.step_count)
-        torch._foreach_lerp_(self.velocity, gradients, 1 - 0.9)  # m = 0.9 m + 0.1 g
-        torch._foreach_lerp_(self.squares, torch._foreach_mul(gradients, gradients), 1 - 0.999)
-        scale = torch._foreach_sqrt(self.squares)
-        torch._foreach_add_(scale, 1e-8)
-        torch._foreach_addcdiv_(self.parameters, self.velocity, scale, -rate)
+        tensor.copy_(tensors[name])
+    torch.set_rng_state(tensors["generator"])
+    if "generator.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["generator.cuda"], _first_float(model).device)
+    optimizer.step_count = resume.epoch * steps
 
 
 def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -265,7 +234,8 @@ def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarra
 
     Parameters
     ----------
-    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T).
+    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T). It is computed
+        with on the model's device and in its precision, and stays as it is.
     batch_size: examples at a time, default 256.
 
     Returns
@@ -276,12 +246,14 @@ def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarra
     ------
     ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
     """
-    check_examples("test", x)
-    batch_size = _checks.positive_int("batch_size", batch_size)
-    with in_inference_mode(model), torch.inference_mode():
-        parts = [model(_to_tensor(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
-    whole = torch.cat(parts)
-    return (whole.permute(0, 2, 3, 1) if whole.ndim == 4 else whole).numpy()
+    x = check_examples("test", x, dtype=_numpy_dtype(model))
+    size = _checks.positive_int("batch_size", batch_size)
+    # Not torch.inference_mode: there PyTorch keeps no count of what is written in place, and
+    # Residual could not refuse a branch that overwrites its input.
+    with in_inference_mode(model), torch.no_grad():
+        batches = (x[i : i + size].copy() for i in range(0, len(x), size))
+        whole = torch.cat([model(_to_tensor(batch, model)).cpu() for batch in batches])
+    return _to_array(whole.permute(0, 2, 3, 1) if whole.ndim == 4 else whole)
 
 
 def evaluate(
@@ -291,23 +263,41 @@ def evaluate(
 
     Parameters
     ----------
-    x: as for :func:`predict`. y: integer labels for each example, step or pixel; -1 does not count.
+    x: as for :func:`predict`.
+    y: integer labels for each example, step or pixel; those of -1 are ignored.
 
     Raises
     ------
     ValueError: examples or labels of the wrong form.
     """
     logits = torch.from_numpy(predict(model, x, batch_size)).movedim(-1, 1)
-    check_labels("test", x, y, logits.shape[1])
-    labels = torch.from_numpy(np.asarray(y, dtype=np.int64))
+    labels = torch.from_numpy(check_labels("test", np.asarray(x), y, logits.shape[1]))
     loss = F.cross_entropy(logits, labels, ignore_index=-1).item()
-    return loss, float((logits.argmax(1) == labels)[labels >= 0].float().mean())
+    return loss, _accuracy(logits, labels)
 
 
-def _to_tensor(x: np.ndarray) -> Tensor:
-    """An array as a tensor; images (N, H, W, C) become (N, C, H, W) in the order of their bytes.
+def _first_float(model: nn.Module) -> Tensor:
+    """Return a parameter that says where the model is, and in which precision."""
+    tensors = (p for p in (*model.parameters(), *model.buffers()) if p.is_floating_point())
+    return next(tensors, torch.empty(0, dtype=torch.float32))
 
-    Convolutions like that order of memory.
-    """
-    tensor = torch.from_numpy(np.ascontiguousarray(to_model_dtype(np.asarray(x))))
-    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+
+def _numpy_dtype(model: nn.Module) -> str:
+    return "float64" if _first_float(model).dtype == torch.float64 else "float32"
+
+
+def _to_tensor(x: np.ndarray, model: nn.Module) -> Tensor:
+    """Return an array as a tensor that the model takes."""
+    like, tensor = _first_float(model), torch.from_numpy(np.ascontiguousarray(x))
+    return _channels_second(tensor.to(like.device, like.dtype if x.dtype.kind == "f" else None))
+
+
+def _channels_second(x: Tensor) -> Tensor:
+    # Images (N, H, W, C) become (N, C, H, W) in the order of their bytes, which convolutions like.
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def _to_array(tensor: Tensor) -> np.ndarray:
+    """Return a tensor as an array; NumPy has no bfloat16, and float32 holds it exactly."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+import torch.fx
 from torch import Tensor, nn
 
 from companion import _checks, architectures
@@ -16,12 +17,14 @@ from companion.torch.hyper_connections import (
     ManifoldHyperConnection,
     ReduceStreams,
 )
-from companion.torch.layers import Dense
+from companion.torch.layers import Dense, skip_init
 from companion.torch.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
-from companion.torch.networks import build_sequential
-from companion.torch.residual import Residual
+from companion.torch.residual import Residual, first_output
+from companion.torch.resnet import build_sequential
 from companion.torch.sequence_layers import Attention, Embedding, LayerNorm, SinusoidalPositions
 from companion.weights.initializers import rescale
+
+torch.fx.wrap("first_output")
 
 
 class Scale(nn.Module):
@@ -31,8 +34,32 @@ class Scale(nn.Module):
         super().__init__()
         self.factor = _checks.finite_number("factor", factor)
 
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
     def forward(self, x: Tensor) -> Tensor:
         return self.factor * x
+
+
+class NormalizedBranch(nn.Module):
+    """norm_out(function(norm(x))): F with the norms around it, each of which may be ``None``.
+
+    Further inputs of a call go to F, and what F returns may be several outputs; norm_out has the
+    first of them.
+    """
+
+    def __init__(
+        self,
+        function: nn.Module,
+        norm: nn.Module | None = None,
+        norm_out: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.norm, self.function, self.norm_out = norm, function, norm_out
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        y = self.function(x if self.norm is None else self.norm(x), *args, **kwargs)
+        return y if self.norm_out is None else self.norm_out(first_output(y))
 
 
 def sublayer(
@@ -42,7 +69,7 @@ def sublayer(
 
     Parameters
     ----------
-    branch: F, maps (N, T, channels) to the same shape.
+    branch: F, maps (N, T, channels) to the same shape; further inputs of a call go to it.
     norm: ``"pre"``: x + F(LN x) (Xiong et al. 2020, arXiv 2002.04745);
         ``"post"``: LN(x + F(x)) (Vaswani et al. 2017, arXiv 1706.03762);
         ``"sandwich"``: x + LN(F(LN x)) (arXiv 2105.13290; peri-LN, arXiv 2502.02732);
@@ -57,17 +84,16 @@ def sublayer(
     """
     _checks.option("norm", norm, NORMS)
     residual = _checks.boolean("residual", residual)
-    if norm in ("pre", "sandwich"):
-        inside = OrderedDict(norm=LayerNorm(channels), function=branch)
-        if norm == "sandwich":
-            inside["norm_out"] = LayerNorm(channels)
-    else:
-        inside = OrderedDict(function=branch)
+    inside = NormalizedBranch(
+        branch,
+        norm=LayerNorm(channels) if norm in ("pre", "sandwich") else None,
+        norm_out=LayerNorm(channels) if norm == "sandwich" else None,
+    )
     shortcut: Any = "identity" if residual else None
     if residual and norm == "deepnorm":
         shortcut = Scale((2 * _checks.positive_int("depth", depth)) ** 0.25)
     after = LayerNorm(channels) if norm in ("post", "deepnorm") else None
-    return Residual(nn.Sequential(inside), shortcut, activation=after)
+    return Residual(inside, shortcut, activation=after)
 
 
 class TransformerBlock(nn.Sequential):
@@ -117,6 +143,7 @@ def feed_forward(channels: int) -> nn.Sequential:
     )
 
 
+@skip_init()
 def transformer(
     vocabulary: int,
     depth: int,
@@ -179,9 +206,9 @@ def transformer(
         parts["expand"] = ExpandStreams(1 if merge == "depth_attention" else 4)
     parts["blocks"] = nn.Sequential(*blocks)
     if merge in ("hyper", "manifold"):
-        parts["collapse"] = ReduceStreams()
+        parts["reduce"] = ReduceStreams()
     if merge == "depth_attention":
-        parts["collapse"] = DepthPooling(channels)
+        parts["reduce"] = DepthPooling(channels)
     parts["norm"] = LayerNorm(channels)
     parts["dense"] = Dense(channels, vocabulary)
     model = build_sequential(parts, seed)
@@ -192,7 +219,7 @@ def transformer(
 
 def _merged(function: nn.Module, channels: int, merge: str, index: int, total: int) -> Residual:
     """Return a pre-normalised branch joined by ``merge``, sublayer ``index`` of ``total``."""
-    branch = nn.Sequential(OrderedDict(norm=LayerNorm(channels), function=function))
+    branch = NormalizedBranch(function, LayerNorm(channels))
     if merge == "hyper":
         return HyperConnection(branch, channels, index=index)
     if merge == "manifold":
@@ -204,7 +231,7 @@ def _merged(function: nn.Module, channels: int, merge: str, index: int, total: i
         return Residual(branch, merge=StochasticDepth(survival))
     joined: dict[str, Any] = {
         "rezero": ScaledAdd,
-        "layer_scale": lambda: LayerScale(channels, 0.1),
-        "highway": lambda: Highway(channels),
+        "layer_scale": lambda: LayerScale(channels, 0.1, axis=-1),
+        "highway": lambda: Highway(channels, axis=-1),
     }
     return Residual(branch, merge=joined[merge]())

@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 from companion import _checks
+from companion.torch._tracing import traced_as_leaf
 from companion.torch.blocks import BasicBlock
-from companion.torch.layers import BatchNorm2d, Conv2d
+from companion.torch.layers import BatchNorm2d, Conv2d, skip_init
 from companion.torch.merges import Concatenate
-from companion.torch.networks import build_sequential
 from companion.torch.residual import Residual
+from companion.torch.resnet import build_sequential
 
 
+@skip_init()
 def residual_unet(
     in_channels: int = 1,
     num_classes: int = 2,
@@ -95,6 +97,10 @@ class Divisible(nn.Module):
         super().__init__()
         self.factor = _checks.positive_int("factor", factor)
 
+    def extra_repr(self) -> str:
+        return f"{self.factor}"
+
+    @traced_as_leaf
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _checks.rank("x", x.shape, 4, "(N, C, H, W)")
         _checks.divisible("x", x.shape[2:], self.factor)

@@ -19,11 +19,14 @@ def initialize(model: Any, seed: int, scheme: str = "he") -> None:
 
     Each layer's numbers depend on the seed and on the layer's name alone. The same seed therefore
     starts PyTorch and TensorFlow alike, and a network and its plain control with the same branches.
-    A layer with ``own_parameters``, such as a merge, keeps the values that its design prescribes.
+    A layer with ``own_parameters``, such as a merge, keeps the values that its design prescribes;
+    in PyTorch it gets them back, if it has ``reset_parameters``.
 
     Parameters
     ----------
-    model: a network of either framework or of the reference; it is changed in place.
+    model: a network of either framework or of the reference; it is changed in place. Layers on
+        PyTorch's meta device, which hold no values, are left as they are: ``to_empty`` and another
+        call give them some.
     seed: an integer of at least 0.
     scheme: how the L residual branches start.
         ``"he"``: as every other layer (He et al. 2015, arXiv 1502.01852, eq. 14).
@@ -41,28 +44,29 @@ def initialize(model: Any, seed: int, scheme: str = "he") -> None:
     """
     seed = _checks.positive_int("seed", seed, minimum=0)
     _checks.option("scheme", scheme, SCHEMES)
-    found = list(layer_weights(model))
+    found = list(layer_weights(model, meta=True))
     factors = {} if scheme == "he" else _factors(found, scheme)
     for layer in found:
+        if layer.meta:
+            continue
+        layer.reset()
         if layer.kind == "own":
             continue
         for key, array in layer.arrays.items():
-            values = _start(layer, key, array, seed)
-            if key == "weight":
-                values = values * factors.get(layer.name, 1.0)
+            values = _first_values(layer, key, array, seed)
+            if key == "weight" and layer.name in factors:
+                values = values * factors[layer.name]
             layer.assign(key, values.astype(array.dtype))
 
 
-def _start(layer: LayerWeights, key: str, array: np.ndarray, seed: int) -> np.ndarray:
+def _first_values(layer: LayerWeights, key: str, array: np.ndarray, seed: int) -> np.ndarray:
     """Return the first values of one array."""
     if key == "bias" and layer.kind == "lstm":  # an open forget gate, Gers et al. 2000
         return np.repeat([0.0, 1.0, 0.0, 0.0], len(array) // 4)
     if layer.kind in ("norm", "layer_norm") or not key.startswith("weight"):
         return np.full(array.shape, float(key in ("weight", "running_var")))
     suffix = "" if key == "weight" else f".{key}"
-    # However a branch is wrapped, it starts with the same numbers: merges are compared alike.
-    name = layer.name.replace("branch.inner.", "branch.")
-    rng = np.random.default_rng([seed, zlib.crc32(f"{name}{suffix}".encode())])
+    rng = np.random.default_rng([seed, zlib.crc32(f"{layer.name}{suffix}".encode())])
     # conv (O, I, k, k): fan-out k k O, and ReLU halves the variance. The others: fan-in.
     variance = 2 / array[:, 0].size if layer.kind == "conv" else layer.gain / array.shape[1]
     return rng.normal(0.0, np.sqrt(variance), array.shape)
@@ -102,6 +106,6 @@ def _factors(found: list[LayerWeights], scheme: str) -> dict[str, float]:
 
 def rescale(model: Any, factor: float, endings: tuple[str, ...]) -> None:
     """Multiply the weights of all layers whose name ends in one of ``endings``."""
-    for layer in list(layer_weights(model)):
-        if layer.name.endswith(endings):
+    for layer in list(layer_weights(model, meta=True)):
+        if not layer.meta and layer.name.endswith(endings):
             layer.assign("weight", (layer.arrays["weight"] * factor).astype(np.float32))

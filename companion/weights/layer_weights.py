@@ -1,6 +1,7 @@
 """A model as an ordered list of its layers with weights, in one canonical layout.
 
-Each layer is a ``LayerWeights`` of a kind whose arrays can be read and written in the reference's layout:
+Each layer is a ``LayerWeights`` of one of these kinds. Its arrays are read and written in the
+reference's layout, whichever framework has made the model:
 
     conv        weight (out, in / groups, k, k) or (out, in / groups, k), bias (out,)
     norm        weight, bias, running_mean, running_var (C,)
@@ -23,9 +24,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """A layer with weights: dotted name, kind, arrays in canonical layout, and how to set one.
+    """A layer with weights.
 
-    ``gain`` multiplies the variance of fresh dense weights: 2 where a ReLU came before.
+    Attributes
+    ----------
+    name, kind: dotted, as ``"stem.conv"``; one of the kinds above.
+    arrays, assign: its weights in canonical layout, and how to set one of them.
+    gain: multiplies the variance of fresh dense weights: 2 where a ReLU came before.
+    reset: sets what is not in ``arrays`` to its first value, and all of a layer of kind ``"own"``.
+    meta: whether it is on PyTorch's meta device: its arrays have shapes, but no values.
     """
 
     name: str
@@ -33,20 +40,27 @@ class LayerWeights:
     arrays: dict[str, np.ndarray]
     assign: Callable[[str, np.ndarray], None]
     gain: float = 1.0
+    reset: Callable[[], None] = lambda: None
+    meta: bool = False
 
 
-def layer_weights(model: Any) -> Iterator[LayerWeights]:
-    """Yield the leaves of a PyTorch, Keras or reference model, in order.
+def layer_weights(model: Any, meta: bool = False) -> Iterator[LayerWeights]:
+    """Yield the layers with weights of a PyTorch, Keras or reference model, in order.
+
+    Parameters
+    ----------
+    model: of any of the three. meta: whether layers on PyTorch's meta device are accepted.
 
     Raises
     ------
-    ValueError: a model of no known framework, one not built yet, or a layer of unknown kind.
+    ValueError: a model of no known framework, one not built yet, a layer of unknown kind or, unless
+        ``meta``, one without values.
     """
     # Only a framework that is loaded can have made the model, so none is imported here.
     torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
     reference = sys.modules.get("companion.reference")
     if torch is not None and isinstance(model, torch.nn.Module):
-        return _torch_layer_weights(model, torch)
+        return _torch_layer_weights(model, torch, meta)
     if keras is not None and isinstance(model, keras.layers.Layer):
         return _keras_layer_weights(model, keras, "")
     if reference is not None and isinstance(model, reference.Layer):
@@ -57,7 +71,7 @@ def layer_weights(model: Any) -> Iterator[LayerWeights]:
     )
 
 
-def _torch_layer_weights(model: Any, torch: Any) -> Iterator[LayerWeights]:
+def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWeights]:
     nn = torch.nn
     kinds = {
         nn.modules.conv._ConvNd: "conv",
@@ -87,8 +101,30 @@ def _torch_layer_weights(model: Any, torch: Any) -> Iterator[LayerWeights]:
             with torch.no_grad():
                 tensors[key].copy_(torch.from_numpy(array))
 
-        arrays = {key: t.detach().cpu().numpy() for key, t in tensors.items()}
-        yield LayerWeights(name, kind, arrays, assign, getattr(module, "gain", 1.0))
+        def reset(module: Any = module, kind: str = kind) -> None:
+            if kind == "norm" and module.num_batches_tracked is not None:
+                module.num_batches_tracked.zero_()
+            elif kind == "lstm":
+                torch.nn.init.zeros_(module.bias_hh_l0)
+            elif kind == "own" and hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+        empty = any(t.is_meta for t in tensors.values())
+        if empty and not meta:
+            raise ValueError(
+                f"model must hold values, got {name!r} on the meta device; "
+                "to_empty(device=...) and weights.initialize give it some"
+            )
+        arrays = {key: _values(t) for key, t in tensors.items()}
+        gain = getattr(module, "gain", 1.0)
+        yield LayerWeights(name, kind, arrays, assign, gain, reset, empty)
+
+
+def _values(tensor: Any) -> np.ndarray:
+    """Return a tensor's values without a copy where that can be had, or zeros for a meta tensor."""
+    if tensor.is_meta:
+        return np.broadcast_to(np.zeros((), np.float32), tuple(tensor.shape))  # takes no memory
+    return tensor.detach().cpu().numpy()
 
 
 def _keras_layer_weights(layer: Any, keras: Any, name: str) -> Iterator[LayerWeights]:

@@ -100,22 +100,22 @@ def from_keras(model: Any, keras_model: Any) -> None:
     ------
     ValueError: layers or shapes differ; the message names the layer, and the model is as it was.
     """
-    convolutions = {layer.name: layer for layer in keras_model.layers}
+    known = {layer.name: layer for layer in keras_model.layers}
     values: list[tuple[LayerWeights, str, np.ndarray]] = []
     bias: np.ndarray | None = None
     for layer in layer_weights(model):
         name = _keras_name(layer.name)
-        if name not in convolutions:
+        if name not in known:
             raise ValueError(f"keras_model must fit the model, got no layer {name!r} in it")
-        layer = convolutions[name]
-        arrays = keras_arrays(layer)
+        theirs = known[name]
+        arrays = keras_arrays(theirs)
         if layer.kind == "conv":
             bias = None if "bias" in layer.arrays else arrays.pop("bias", None)
         elif layer.kind == "norm":
             if bias is not None:
                 arrays["running_mean"] = arrays["running_mean"] - bias
                 bias = None
-            arrays["running_var"] = arrays["running_var"] + np.float32(layer.epsilon - 1e-5)
+            arrays["running_var"] = arrays["running_var"] + np.float32(theirs.epsilon - 1e-5)
         for key, wanted in layer.arrays.items():
             got = arrays.get(key)
             if got is None or got.shape != wanted.shape:
@@ -140,7 +140,8 @@ def _keras_name(name: str) -> str:
     if name in fixed:
         return fixed[name]
     place = r"stages\.(\d+)\.(\d+)\.(?:block\.)?"
-    found = re.fullmatch(place + r"(branch\.|shortcut)?\.?(conv|norm)?(\d?)", name)
+    parts = r"(preactivation\.|branch\.|shortcut)?\.?(conv|norm)?(\d?)"
+    found = re.fullmatch(place + parts, name)
     if found is None:
         raise ValueError(f"model must be one that keras.applications has, got a layer {name!r}")
     stage, block, part, kind, number = found.groups()

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from companion.__main__ import main
 from companion.allocator import keep_freed_memory
 from companion.book import bench
-from companion.book.bench import comparisons, roofline
-from companion.book.bench.command import line
+from companion.book.bench import comparisons, own_process, roofline
+from companion.book.bench import tensorflow as in_tensorflow
+from companion.book.bench import torch as in_torch
+from companion.book.bench.functional_resnet import functional_resnet
 from companion.book.bench.timing import Subprocess, compared
-from companion.torch import bench as in_torch
+from companion.book.cli.bench import line
 
 torch.set_num_threads(1)
 
@@ -76,39 +79,17 @@ def test_too_few_turns_are_refused_before_any_work(rounds):
     with pytest.raises(ValueError, match="rounds"):
         bench.run_comparison(case(None, None), rounds)
     with pytest.raises(ValueError, match="rounds"):
-        bench.run(rounds=rounds)
+        bench.measure({"a": None}, rounds)
 
 
 def test_quartiles_of_the_ratios():
     assert compared([1, 2, 3, 4, 5], [1] * 5) == {"ratio": 3, "low": 2, "high": 4}
 
 
-def test_a_training_run_goes_on_one_epoch_a_call():
-    seen = []
-
-    def train(pause):
-        for epoch in range(3):
-            seen.append(epoch)
-            pause(None)
-
-    run = bench.Stepwise(train)
-    assert seen == []
-    run()
-    assert seen == [0]
-    run()
-    assert seen == [0, 1]
-    run.close()
-    assert seen == [0, 1]
-    with pytest.raises(RuntimeError, match="over"):
-        run()
-
-
-def test_an_error_of_the_run_is_raised_at_the_call():
-    def train(pause):
-        raise KeyError("lost")
-
-    with pytest.raises(KeyError, match="lost"):
-        bench.Stepwise(train)()
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_a_training_run_goes_on_one_epoch_a_call(framework):
+    run = comparisons.epochs(framework)
+    assert [len(run().history.loss) for _ in range(2)] == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar20"])
@@ -120,7 +101,7 @@ def test_the_flat_network_is_the_same_function(name, training):
         if key.endswith("running_var"):
             value.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
     x = in_torch.images(2, 64 if len(counts) == 4 else 16)
-    written = in_torch.functional_resnet(model, counts)
+    written = functional_resnet(model, counts)
     with torch.no_grad():
         expected, got = model(x), written(x, training)
     # Norms over the eight values of a small last stage make much of each rounding.
@@ -162,7 +143,7 @@ def test_the_slope_of_time_by_depth():
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_saved_activations_are_linear_in_depth(kept):
-    row = in_torch.depth_row((8, 14, 20, 26), rounds=3, kept=kept)
+    row = own_process.depth_row((8, 14, 20, 26), rounds=3, kept=kept)
     assert row["saved_linear"] and row["blocks"] == [3, 6, 9, 12] and row["saved_bytes"][0] > 0
     assert np.isfinite(row["ratio"]) and len(row["step_seconds"]) == len(row["page_faults"]) == 4
     assert row["id"] == "torch/depth" + ("" if kept else "/default")
@@ -170,7 +151,7 @@ def test_saved_activations_are_linear_in_depth(kept):
 
 
 def test_checkpoints_keep_less_for_more_time():
-    row = in_torch.checkpoint_row(depth=56, rounds=3)
+    row = own_process.checkpoint_row(depth=56, rounds=3)
     kept, held = row["peak_bytes"]
     assert row["kept_ratio"] == kept / held > 2 and row["ratio"] > 1
     assert row["target"] == 1.6 and not row["met"]  # 7 times less is for far more layers
@@ -181,7 +162,7 @@ def test_checkpoints_change_no_gradient():
     model(x).sum().backward()
     expected = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    in_torch.checkpointed(model)(x).sum().backward()
+    own_process.checkpointed(model, 4)(x).sum().backward()
     assert all(torch.equal(p.grad, e) for p, e in zip(model.parameters(), expected, strict=True))
 
 
@@ -233,24 +214,24 @@ def small(monkeypatch):
     quick = case(spin(0.002), spin(0.002), rounds=3)
     limit = {"id": "limit/sgemm", "statement": "statement", "best": 1.0}
     groups = {
-        "limit": lambda: {"limit": lambda rounds: [limit]},
-        "torch": lambda: {"torch/quick": lambda rounds: [bench.run_comparison(quick, rounds)]},
+        "limit": (("torch",), lambda: {"limit": lambda rounds: [limit]}),
+        "torch": (
+            ("torch",),
+            lambda: {"torch/quick": lambda rounds: [bench.run_comparison(quick, rounds)]},
+        ),
     }
     monkeypatch.setattr(comparisons, "GROUPS", groups)
 
 
-def test_a_run_keeps_to_what_is_asked_for(small):
-    told = []
-    rows = bench.run(["torch/qu"], rounds=4, tell=told.append)
-    assert told == ["limit", "torch/quick"] and [row["id"] for row in rows] == [
-        "limit/sgemm",
-        "a/b",
-    ]
+def test_a_run_keeps_to_what_is_asked_for(small, capsys):
+    rows = bench.measure(bench.select(["torch/qu"]), rounds=4)
+    assert capsys.readouterr().err.split() == ["...", "limit", "...", "torch/quick"]
+    assert [row["id"] for row in rows] == ["limit/sgemm", "a/b"]
     assert rows[1]["rounds"] == 4 and bench.ids() == ["limit", "torch/quick"]
-    assert len(bench.run(["limit"])) == 1
+    assert list(bench.select(["limit"])) == ["limit"]
     for bad in ("torch/slow", "keras"):
         with pytest.raises(ValueError, match="only"):
-            bench.run([bad])
+            bench.select([bad])
 
 
 def test_what_is_not_installed_is_left_out_unless_it_is_named(monkeypatch):
@@ -258,7 +239,7 @@ def test_what_is_not_installed_is_left_out_unless_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "companion.tensorflow", None)
     assert set(bench.ids()) == {id for id in every if not id.startswith(("tensorflow", "both"))}
     with pytest.raises(ImportError):
-        bench.run(["tensorflow/predict"])
+        bench.select(["tensorflow/predict"])
     monkeypatch.setitem(sys.modules, "companion.torch", None)
     with pytest.raises(ImportError):
         bench.ids()
@@ -266,28 +247,29 @@ def test_what_is_not_installed_is_left_out_unless_it_is_named(monkeypatch):
 
 def test_the_command_prints_and_writes(small, tmp_path, capsys):
     path = tmp_path / "new" / "bench.json"
-    assert bench.main(["--rounds", "3", "--out", str(path)], script="a script") == 0
+    assert main(["bench", "--rounds", "3", "--out", str(path)]) == 0
     assert "a/b" in capsys.readouterr().out
     stored = json.loads(path.read_text("utf-8"))
-    assert stored["facts"]["script"] == "a script" and stored["facts"]["threads"] == 1
-    assert stored["facts"]["processor"] is not None and "torch" in stored["facts"]["versions"]
+    assert stored["facts"]["script"] == "python -m companion bench"
+    assert stored["facts"]["threads"] == 1 and "torch" in stored["facts"]["versions"]
+    assert stored["facts"]["processor"] is not None
     assert [row["id"] for row in stored["runs"]] == ["limit/sgemm", "a/b"]
     assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
-    assert bench.main(["--only", "keras", "--out", str(tmp_path / "no" / "x.json")]) == 2
+    assert main(["bench", "--only", "keras", "--out", str(tmp_path / "no" / "x.json")]) == 2
     assert not (tmp_path / "no").exists()
-    assert bench.main(["--only", "keras"]) == 2 and bench.main(["--rounds", "1"]) == 2
-    assert capsys.readouterr().err.count("error: ") == 3
+    assert main(["bench", "--only", "keras"]) == 2 and main(["bench", "--rounds", "1"]) == 2
+    assert capsys.readouterr().err.count("companion: ") == 3
     block = tmp_path / "file"
     block.touch()
-    assert bench.main(["--out", str(block / "bench.json")]) == 2 and not block.read_bytes()
+    assert main(["bench", "--out", str(block / "bench.json")]) == 2 and not block.read_bytes()
     told = capsys.readouterr()
-    assert "cannot write it" in told.err and "..." not in told.err and not told.out
-    assert bench.main(["--list"]) == 0
+    assert told.err.count("\n") == 1 and "..." not in told.err and not told.out
+    assert main(["bench", "--list"]) == 0
     assert capsys.readouterr().out.split() == ["limit", "torch/quick"]
 
 
 def test_each_row_has_its_own_id_and_target():
-    known = [*in_torch.comparisons(), *comparisons._tensorflow().comparisons()]
+    known = [*in_torch.comparisons(), *in_tensorflow.comparisons()]
     assert len({c.id for c in known}) == len(known)
     asked = {c.id: c.target for c in known if c.target is not None}
     assert asked["torch/optimized/resnet18/1"] == asked["torch/optimized/resnet18/8"] == 0.75

@@ -104,7 +104,7 @@ def test_settling_shows_the_verdict_and_keeps_the_numbers(monkeypatch):
         "IPython.display.display",
         lambda bundle, metadata=None, raw=True: shown.append((bundle, metadata)),
     )
-    monkeypatch.setattr("companion.book.claims.core._SETTLED", {})
+    monkeypatch.setattr("companion.book.claims.core._RECORDED", {})
     with pytest.raises(ValueError, match="C3"):
         claims.table("C3")
     claims.record("C3", log10_plain=-9.1234, log10_residual=1.5432)

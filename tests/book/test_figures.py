@@ -117,15 +117,15 @@ def test_overlapping_shortcuts_take_lanes_of_their_own():
     assert len(set(lanes)) == 2
 
 
-def test_a_route_goes_over_the_branches_it_takes():
-    _, axes = figures.route([True, False])
+def test_a_path_goes_over_the_branches_it_takes():
+    _, axes = figures.path_diagram([True, False])
     assert [t for t in texts(axes) if "F_" in t] == ["$F_1$", "$F_2$"]
     bold = [line for line in axes.lines if line.get_color() == figures.RESIDUAL]
     reached = {max(line.get_ydata()) for line in bold if min(line.get_xdata()) < 2.9}
     later = {max(line.get_ydata()) for line in bold if min(line.get_xdata()) >= 2.9}
     assert 1 in reached and 1 not in later
     with pytest.raises(ValueError, match="taken"):
-        figures.route([])
+        figures.path_diagram([])
 
 
 def test_maps_share_one_scale_around_zero():

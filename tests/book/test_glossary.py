@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
+import glossary_links as links
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
+from docutils.parsers.rst import directives, roles
 from sphinx.testing.util import SphinxTestApp
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("*.ipynb"))
-sys.path.insert(0, str(BOOK / "_ext"))
-
-import glossary_links as links  # noqa: E402
 
 
 def glossary() -> list[tuple[list[str], str]]:
@@ -93,7 +91,10 @@ def test_terms_are_found_in_any_case_and_in_the_plural(term, text, found):
 
 def linked(source: str, *terms: tuple[str, ...]) -> str:
     """The page with its links written as [[word>anchor]]."""
-    document = publish_doctree(source)
+    with pytest.MonkeyPatch.context() as patch:  # Sphinx, once it has run, leaves its own there
+        patch.setattr(directives, "_directives", {})
+        patch.setattr(roles, "_roles", {})
+        document = publish_doctree(source)
     entries = [links.Entry(names, "glossary", f"t{i}") for i, names in enumerate(terms)]
     links.link_terms(document, entries, lambda entry: f"#{entry.anchor}")
     for reference in list(document.findall(nodes.reference)):

@@ -113,7 +113,9 @@ def test_a_folded_network_is_the_network_and_int8_is_near(experiment):
         with torch.no_grad():
             exact, folded = model(x), smaller.folded(model)(x)
         assert torch.allclose(exact, folded, atol=1e-4 * float(exact.abs().max()))
-    assert "grouped" not in smaller.networks.BLOCKS
+    assert {type(b) for s in smaller.network("grouped", True, 0).stages for b in s} == {
+        smaller.GroupedBlock
+    }
 
 
 def test_a_dropped_block_is_the_identity(experiment):

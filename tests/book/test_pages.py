@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -73,14 +74,38 @@ def test_every_citation_has_an_entry_and_every_entry_a_citation():
     assert sorted(entries) == sorted(set(entries)) and set(entries) == cited
 
 
+def defined(path: Path) -> set[str]:
+    """Return the names of a file's functions and classes, as Class.method where they are inside."""
+    found = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+            inside = (n for n in getattr(node, "body", ()) if isinstance(n, ast.FunctionDef))
+            found |= {f"{node.name}.{inner.name}" for inner in inside}
+    return found
+
+
+def test_code_that_a_page_shows_is_there():
+    seen = 0
+    for path in NOTEBOOKS:
+        text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+        for file, options in re.findall(r"\{literalinclude\} (\S+)\n((?::.*\n)*)", text):
+            source = path.parent / file
+            assert source.is_file(), (path.name, file)
+            for name in re.findall(r":pyobject: (\S+)", options):
+                assert name in defined(source), (path.name, file, name)
+                seen += 1
+    assert seen > 20
+
+
 def test_there_are_five_figures_to_turn():
     turned = [
         call
         for path in NOTEBOOKS
         for cell in cells(path, "code")
-        for call in re.findall(r"figures\.(slide|choose)\(", "".join(cell["source"]))
+        for call in re.findall(r"figures\.(slider|selector)\(", "".join(cell["source"]))
     ]
-    assert len(turned) >= 5 and set(turned) == {"slide", "choose"}
+    assert len(turned) >= 5 and set(turned) == {"slider", "selector"}
 
 
 @pytest.mark.parametrize("command", ["", "train", "ledger"])

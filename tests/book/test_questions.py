@@ -14,7 +14,7 @@ from torch import nn
 import companion.torch as ct
 from companion import architectures
 from companion.measures import rank_one_residual
-from companion.torch.networks import BLOCKS
+from companion.torch.resnet import BLOCKS
 from tests.book.test_page_numbers import mean, runs
 
 BOOK = Path(__file__).resolve().parents[2] / "book"

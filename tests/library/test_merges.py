@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 import torch
 
+import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import architectures, weights
+from companion.weights.layer_weights import layer_weights
 
 torch.set_num_threads(1)
 
@@ -91,6 +93,58 @@ def test_merges_agree(name, args, options):
     weights.transfer(source, target)
     x = np.random.default_rng(2).normal(size=(4, 8, 3, 3)).astype(np.float32)
     agree(source, target, x, training=name != "StochasticDepth")
+
+
+#: Images with as many rows as channels, tokens and vectors: nothing tells the axes apart.
+SHAPES = {"images": (2, 4, 4, 4), "tokens": (2, 4, 4), "vectors": (4, 4)}
+
+
+@pytest.mark.parametrize("package", [cp, ct, ref], ids=["torch", "tensorflow", "reference"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("axis", [1, -1, 2])
+def test_merges_act_along_the_axis_they_are_told(package, shape, axis):
+    if axis >= len(shape):
+        return
+    a, b = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    along = [1] * len(shape)
+    along[axis] = 4
+    each, matrix = np.arange(4.0, dtype=np.float32), np.eye(4, k=1, dtype=np.float32)
+
+    def call(merge, **values):
+        for layer in layer_weights(merge):
+            for key, value in values.items():
+                layer.assign(key, value)
+        if package is ref:
+            return merge.forward(a, b)
+        if package is ct:
+            return np.asarray(merge(tf.constant(a), tf.constant(b)))
+        return merge(torch.from_numpy(a), torch.from_numpy(b)).detach().numpy()
+
+    y = call(package.LayerScale(4, axis=axis), scale=each)
+    near(y, a + each.reshape(along) * b, 1e-6)
+    y = call(package.Highway(4, axis=axis), weight=matrix, bias=each)
+    gate = 1 / (1 + np.exp(-(np.moveaxis(a, axis, -1) @ matrix + each)))
+    gate = np.moveaxis(gate, -1, axis)
+    near(y, (1 - gate) * a + gate * b, 1e-6)
+    near(call(package.Concatenate(axis)), np.concatenate([a, b], axis), 0)
+
+
+@pytest.mark.parametrize("package", [cp, ct, ref], ids=["torch", "tensorflow", "reference"])
+@pytest.mark.parametrize("name", ["LayerScale", "Highway"])
+def test_channels_that_do_not_fit_the_axis_are_refused(package, name):
+    x = np.zeros((2, 3, 4), np.float32)
+    call = {cp: lambda m, a: m(*[torch.from_numpy(a)] * 2), ct: lambda m, a: m(a, a)}
+    call[ref] = lambda m, a: m.forward(a, a)
+    for axis, wrong in ((1, r"4 channels on axis 1, got shape \(2, 3, 4\)"), (5, "on axis 5")):
+        with pytest.raises(ValueError, match=wrong):
+            call[package](getattr(package, name)(4, axis=axis), x)
+    call[package](getattr(package, name)(4, axis=-1), x)
+    for axis in (0, 1.0, True, None):
+        with pytest.raises(ValueError, match="axis must be an integer other than 0"):
+            getattr(package, name)(4, axis=axis)
+    for axis in (0, "1"):
+        with pytest.raises(ValueError, match="axis must be an integer other than 0"):
+            package.Concatenate(axis)
 
 
 PLAIN_ADDITION = [

@@ -271,7 +271,7 @@ BAD = [
     ("transformer", (9, 2), {"merge": "hyper", "residual": False}, "merge"),
     ("Conv1d", (3, 4, 2), {}, "kernel_size"),
     ("Conv1d", (3, 4), {"dilation": 0}, "dilation"),
-    ("Positions", (7,), {}, "channels"),
+    ("SinusoidalPositions", (7,), {}, "channels"),
     ("ReversibleBlock", (7, 8), {}, "in_channels"),
     ("fixup_resnet", (9,), {}, "depth"),
 ]

@@ -46,6 +46,54 @@ def test_a_frozen_norm_stays_frozen(look, tmp_path):
     assert [module.training for module in model.modules()] == before
 
 
+def statistics(norm):
+    return [v.numpy().copy() for v in (norm.running_mean, norm.running_var)]
+
+
+def test_fit_leaves_a_frozen_norm_as_it_is_in_both_frameworks():
+    model = small()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms[0].eval()
+    before = [statistics(norm) for norm in norms]
+    cp.fit(model, DIGITS, **SHORT)
+    changed = [not np.array_equal(b, statistics(n)) for b, n in zip(before, norms, strict=True)]
+    assert changed == [False] + [True] * (len(norms) - 1)
+    assert not any(module.training for module in model.modules())
+    cp.fit(model, DIGITS, **SHORT)  # a model in evaluation mode is trained whole
+    assert not np.array_equal(before[0], statistics(norms[0]))
+
+    model = ct.cifar_resnet(8, width=2, in_channels=1, seed=0)
+    norms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+    norms[0].trainable = False
+    before = [norm.moving_mean.numpy() for norm in norms]
+    ct.fit(model, DIGITS, **SHORT)
+    changed = [not np.array_equal(b, n.moving_mean) for b, n in zip(before, norms, strict=True)]
+    assert changed == [False] + [True] * (len(norms) - 1)
+
+
+class InPlaceFirst(nn.Module):
+    """It overwrites its input, and no constructor can know."""
+
+    def forward(self, x):
+        return x.mul_(2)
+
+
+def test_the_caller_s_arrays_stay_as_they_are():
+    model = nn.Sequential(InPlaceFirst(), small())
+    data = dataclasses.replace(DIGITS, x_train=DIGITS.x_train.copy(), x_test=DIGITS.x_test.copy())
+    for _ in range(2):
+        cp.evaluate(model, data.x_test, data.y_test)
+        cp.fit(model, data, **SHORT)
+    assert np.array_equal(data.x_train, DIGITS.x_train)
+    assert np.array_equal(data.x_test, DIGITS.x_test)
+
+
+def test_a_branch_that_works_in_place_is_refused_where_users_predict():
+    model = nn.Sequential(cp.Residual(nn.Sequential(InPlaceFirst(), nn.Flatten())), nn.Flatten())
+    with pytest.raises(ValueError, match="in place"):
+        cp.predict(model, np.ones((2, 3), np.float32))
+
+
 def test_gradients_of_other_work_do_not_count():
     clean, used = small(), small()
     used.eval()(torch.ones(2, 1, 8, 8)).sum().backward()

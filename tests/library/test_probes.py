@@ -144,7 +144,7 @@ def test_lesions_and_swaps_are_undone():
     assert model(x).tolist() == [[30, 30]]
     with in_torch.without_blocks(model, ["1"]):
         assert model(x).tolist() == [[10, 10]]
-    with in_torch.swapped(model, "0", "2"):
+    with in_torch.swapped_blocks(model, "0", "2"):
         assert [block.branch.factor for block in model] == [4, 2, 1]
     assert [block.branch.factor for block in model] == [1, 2, 4]
     assert model(x).tolist() == [[30, 30]]
@@ -262,25 +262,27 @@ def test_a_graph_shows_what_read_what():
         "B": ["1 in 4 pixels", "1x1 conv", "batch norm"],
     }
     for option, beside in kinds.items():
-        recorded = in_torch.graph(cp.BasicBlock(4, 8, 2, shortcut=option), x)
+        recorded = in_torch.operation_graph(cp.BasicBlock(4, 8, 2, shortcut=option), x)
         by_name = {operation.name: operation for operation in recorded}
         assert len(by_name) == len(recorded)
         (addition,) = (operation for operation in recorded if operation.kind == "+")
         shortcut, branch = (way_back(by_name, name) for name in addition.inputs)
         assert shortcut == beside
         assert branch == ["3x3 conv", "batch norm", "ReLU", "3x3 conv", "batch norm"]
-    plain = in_torch.graph(cp.BasicBlock(4, 4, residual=False), x)
+    plain = in_torch.operation_graph(cp.BasicBlock(4, 4, residual=False), x)
     assert "+" not in [operation.kind for operation in plain]
     assert all(len(operation.inputs) == 1 for operation in plain)
-    identity = in_torch.graph(cp.BasicBlock(4, 4), x)
+    identity = in_torch.operation_graph(cp.BasicBlock(4, 4), x)
     assert next(o for o in identity if o.kind == "+").inputs[0] == "x"
-    concatenated = in_torch.graph(cp.DenseLayer(4), x)
+    concatenated = in_torch.operation_graph(cp.DenseLayer(4), x)
     assert concatenated[-1].kind == "concatenate" and "x" in concatenated[-1].inputs
-    kinds = [operation.kind for operation in in_torch.graph(lambda x: torch.relu(x[:, :2]), x)]
+    kinds = [
+        operation.kind for operation in in_torch.operation_graph(lambda x: torch.relu(x[:, :2]), x)
+    ]
     assert kinds == ["crop", "ReLU"]
     for unused in (lambda x: torch.ones(2, requires_grad=True) * 2, lambda x: torch.ones(2)):
         with pytest.raises(ValueError, match="must use x"):
-            in_torch.graph(unused, x)
+            in_torch.operation_graph(unused, x)
 
 
 def way_back(by_name, name):

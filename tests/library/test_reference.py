@@ -28,8 +28,12 @@ LAYERS = {
     "basic": (lambda: ref.BasicBlock(2, 4, 2), (3, 2, 5, 6)),
     "basic A": (lambda: ref.BasicBlock(2, 4, 2, shortcut="A"), (3, 2, 5, 6)),
     "bottleneck": (lambda: ref.BottleneckBlock(4, 8, 2), (3, 4, 5, 6)),
-    "pre-activation": (lambda: ref.PreActivationBlock(2, 4, 2), (3, 2, 5, 6)),
-    "pre-activation B": (lambda: ref.PreActivationBlock(2, 4, 2, "B"), (3, 2, 5, 6)),
+    "pre-activation A": (lambda: ref.PreActivationBlock(2, 4, 2, "A"), (3, 2, 5, 6)),
+    "pre-activation B": (lambda: ref.PreActivationBlock(2, 4, 2), (3, 2, 5, 6)),
+    "pre-activation, plain": (
+        lambda: ref.PreActivationBlock(2, 4, 2, residual=False),
+        (3, 2, 5, 6),
+    ),
     "pre-activation bottleneck": (
         lambda: ref.PreActivationBottleneckBlock(4, 8, 2),
         (3, 4, 5, 6),
@@ -49,10 +53,23 @@ LAYERS = {
             "Concatenate": (),
         }.items()
     },
-    "highway of vectors": (
-        lambda: ref.Residual(ref.Dense(4, 4), merge=ref.Highway(4)),
-        (5, 4),
-    ),
+    **{
+        f"{merge} of {what}": (
+            lambda name=merge, args=args, branch=branch: ref.Residual(
+                branch(), merge=getattr(ref, name)(*args)
+            ),
+            shape,
+        )
+        for what, branch, shape, axis in (
+            ("vectors", lambda: ref.Dense(4, 4), (5, 4), 1),
+            ("tokens", ref.ReLU, (2, 3, 4), -1),
+        )
+        for merge, args in {
+            "Highway": (4, -1.0, axis),
+            "LayerScale": (4, 0.3, axis),
+            "Concatenate": (axis,),
+        }.items()
+    },
     "hyper": (lambda: ref.HyperConnection(ref.ReLU(), 4, 3, 1), (2, 3, 3, 4)),
     "manifold": (lambda: ref.ManifoldHyperConnection(ref.ReLU(), 4, 3), (2, 3, 3, 4)),
     "depth attention": (lambda: ref.DepthAttentionBlock(ref.ReLU(), 4), (2, 3, 3, 4)),
@@ -78,9 +95,9 @@ def numerical(f, x, eps=1e-6):
 def test_gradients_equal_finite_differences(name, training):
     make, shape = LAYERS[name]
     layer, rng = make(), np.random.default_rng(0)
-    for _, leaf in layer.named_layers():
-        for key, array in leaf.params.items():
-            leaf.params[key] = array + 0.1 * rng.normal(size=array.shape)
+    for _, inner in layer.named_layers():
+        for key, array in inner.params.items():
+            inner.params[key] = array + 0.1 * rng.normal(size=array.shape)
     x = rng.normal(size=shape)
     dy = rng.normal(size=layer.forward(x, training).shape)
 
@@ -90,10 +107,10 @@ def test_gradients_equal_finite_differences(name, training):
     loss()
     dx = layer.backward(dy)
     assert np.abs(dx - numerical(loss, x)).max() < 1e-6 * max(1, np.abs(dx).max())
-    for _, leaf in layer.named_layers():
-        for key, array in leaf.params.items():
+    for _, inner in layer.named_layers():
+        for key, array in inner.params.items():
             measured = numerical(loss, array)
-            assert np.abs(leaf.grads[key] - measured).max() < 1e-6 * max(1, np.abs(measured).max())
+            assert np.abs(inner.grads[key] - measured).max() < 1e-6 * max(1, np.abs(measured).max())
 
 
 @pytest.mark.parametrize("block", ["BasicBlock", "BottleneckBlock"])
@@ -120,8 +137,8 @@ def test_blocks_equal_pytorch_in_double_precision(block, option, stride, size, r
         np.testing.assert_allclose(ours.backward(dy), tx.grad, rtol=1e-10, atol=1e-11)
         gradients = {
             f"{name}.{key}": g
-            for name, leaf in ours.named_layers()
-            for key, g in leaf.grads.items()
+            for name, inner in ours.named_layers()
+            for key, g in inner.grads.items()
         }
         for name, p in theirs.named_parameters():
             np.testing.assert_allclose(gradients[name], p.grad, rtol=1e-10, atol=1e-11)
@@ -188,8 +205,8 @@ def test_streams_equal_pytorch(name):
     np.testing.assert_allclose(there.backward(dy), x.grad.numpy(), atol=1e-9)
     layers = dict(there.named_layers())
     for name, p in here.named_parameters():
-        leaf, key = name.rsplit(".", 1)
-        np.testing.assert_allclose(layers[leaf].grads[key], p.grad.numpy(), atol=1e-9)
+        layer, key = name.rsplit(".", 1)
+        np.testing.assert_allclose(layers[layer].grads[key], p.grad.numpy(), atol=1e-9)
 
 
 def test_stochastic_depth_drops_whole_branches():
@@ -205,7 +222,7 @@ def test_stochastic_depth_drops_whole_branches():
 
 def test_merges_that_can_be_plain_addition_are():
     a, b = np.random.default_rng(0).normal(size=(2, 4, 8))
-    for merge in (ref.ScaledAdd(1), ref.LayerScale(8, 1), ref.Add()):
+    for merge in (ref.ScaledAdd(1), ref.LayerScale(8, 1, axis=-1), ref.Add()):
         np.testing.assert_array_equal(merge.forward(a, b), a + b)
 
 
@@ -216,7 +233,7 @@ def test_merges_that_can_be_plain_addition_are():
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("residual", [True, False])
 def test_pre_activation_blocks_equal_pytorch(name, option, stride, size, training, residual):
-    """In float64, to 1e-9; test_designs.py compares PyTorch with Keras in float32."""
+    """In float64, to 1e-9; test_merges.py compares PyTorch with Keras in float32."""
     options = {"shortcut": option, "residual": residual}
     here = getattr(cp, name)(4, 8, stride, **options).double().train(training)
     there = getattr(ref, name)(4, 8, stride, **options)
@@ -233,5 +250,5 @@ def test_pre_activation_blocks_equal_pytorch(name, option, stride, size, trainin
     np.testing.assert_allclose(there.backward(dy), x.grad.numpy(), atol=1e-9)
     layers = dict(there.named_layers())
     for name, p in here.named_parameters():
-        leaf, key = name.rsplit(".", 1)
-        np.testing.assert_allclose(layers[leaf].grads[key], p.grad.numpy(), atol=1e-9)
+        layer, key = name.rsplit(".", 1)
+        np.testing.assert_allclose(layers[layer].grads[key], p.grad.numpy(), atol=1e-9)

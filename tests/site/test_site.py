@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from companion.book.claims import ledger
+from tests.limits import HANG_SECONDS
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 PAGES = sorted(str(p.relative_to(SITE)) for p in SITE.glob("book/**/*.html"))
@@ -51,9 +52,23 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield chromium
+        chromium = playwright.chromium.launch(
+            executable_path=BROWSER, args=FLAGS, timeout=1000 * HANG_SECONDS
+        )
+        yield Browser(chromium)
         chromium.close()
+
+
+class Browser:
+    """Opens pages whose every wait, for an address or an element, has the one limit."""
+
+    def __init__(self, chromium) -> None:
+        self.chromium = chromium
+
+    def new_page(self, **options):
+        page = self.chromium.new_page(**options)
+        page.set_default_timeout(1000 * HANG_SECONDS)  # milliseconds; those of navigation too
+        return page
 
 
 def test_there_are_pages() -> None:

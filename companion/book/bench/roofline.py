@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from companion import _checks
-from companion.book.bench.timing import Program, compared, cpu_seconds
+from companion.book.bench.timing import Program, compared, seconds_of
 
 
 def rate(name: str, statement: str, call: Program, work: float, rounds: int = 15) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def rate(name: str, statement: str, call: Program, work: float, rounds: int = 15
 
     Parameters
     ----------
-    name, says: of the row. call: does ``work`` operations, or moves as many bytes.
+    name, statement: of the row. call: does ``work`` operations, or moves as many bytes.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def rate(name: str, statement: str, call: Program, work: float, rounds: int = 15
     """
     rounds = _checks.positive_int("rounds", rounds, minimum=3)
     call()
-    rates = sorted(work / cpu_seconds(call) / 1e9 for _ in range(rounds))
+    rates = sorted(work / seconds_of(call) / 1e9 for _ in range(rounds))
     best, middle, worst = rates[-1], median(rates), rates[0]
     row = {"id": name, "statement": statement, "rounds": rounds}
     return {**row, "best": best, "median": middle, "worst": worst}

@@ -1,6 +1,6 @@
 """The ledger: what the source article claims, what was measured, and the verdict that follows.
 
-A chapter measures numbers in a cell and settles a claim with them::
+A chapter measures numbers in a cell and records them for a claim::
 
     claims.record("C4", growth=growth_per_block)
 
@@ -34,7 +34,6 @@ __all__ = [
     "counts",
     "in_article_order",
     "ledger",
-    "show_ledger",
     "record",
     "show_ledger",
     "table",

@@ -1,4 +1,4 @@
-"""What a claim is, how it is settled, and where the numbers are kept."""
+"""What a claim is, how numbers give its verdict, and where they are stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from companion import _checks
 
 #: The three verdicts.
 HOLDS, WITH_CONDITIONS, FAILS = "holds", "holds with conditions", "does not hold"
-#: Where a settled claim's numbers lie in a notebook: in the metadata of the cell's output.
+#: Under which key the metadata of a cell's output hold the numbers that it recorded.
 KEY = "companion-claim"
 
 Number = float | int
@@ -84,7 +84,7 @@ def claim(id: str, **facts: Any) -> Callable[[Callable[..., Verdict]], Callable[
 
 
 def rounded(value: Number, digits: int) -> Number:
-    """Return a count as it is, and a measurement at so many digits as machines agree on."""
+    """Return a count as it is, and a measurement rounded to so many significant digits."""
     if isinstance(value, int):
         return value
     return float(f"{float(value):.{digits}g}")
@@ -92,7 +92,7 @@ def rounded(value: Number, digits: int) -> Number:
 
 @dataclass(frozen=True)
 class Entry:
-    """A settled claim: the numbers, as they are printed, and the verdict that follows."""
+    """The numbers recorded for a claim, as they are printed, and the verdict that follows."""
 
     claim: Claim
     numbers: Numbers
@@ -103,7 +103,7 @@ class Entry:
         return self.claim.verdict(**self.numbers)
 
 
-_SETTLED: dict[str, Entry] = {}
+_RECORDED: dict[str, Entry] = {}
 
 
 def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
@@ -112,8 +112,8 @@ def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
     Parameters
     ----------
     id: of the claim.
-    digits: to which measurements are rounded before the rule sees them, default 2; counts are not.
-        One is enough for what training decides.
+    digits: significant ones, to which measurements are rounded before the rule sees them, default
+        2; counts are not. One is enough for what depends on training.
     numbers: what was measured, under the names of the claim's rule.
 
     Raises
@@ -127,13 +127,13 @@ def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
     digits = _checks.positive_int("digits", digits)
     entry = Entry(found, {name: rounded(value, digits) for name, value in numbers.items()})
     verdict = entry.verdict
-    _SETTLED[id] = entry
+    _RECORDED[id] = entry
     from IPython.display import display  # a notebook has it
 
-    says = f"{found.statement[0].upper()}{found.statement[1:]}."
+    statement = f"{found.statement[0].upper()}{found.statement[1:]}."
     display(
         {
-            "text/markdown": f"> **Claim {id}.** *{says}* **{verdict.word.capitalize()}**: "
+            "text/markdown": f"> **Claim {id}.** *{statement}* **{verdict.word.capitalize()}**: "
             f"{verdict.reason}.",
             "text/plain": f"Claim {id} {verdict.word}: {verdict.reason}.",
         },
@@ -143,28 +143,28 @@ def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
 
 
 def table(*ids: str) -> None:
-    """Show claims that this notebook has settled, one in a row, each with a link to its cell.
+    """Show claims that this notebook has recorded, one in a row, each with a link to its cell.
 
     Raises
     ------
-    ValueError: an unknown claim, or one that no cell has settled yet.
+    ValueError: an unknown claim, or one that no cell has recorded yet.
     """
-    missing = [id for id in ids if _known(id).id not in _SETTLED]
+    missing = [id for id in ids if _known(id).id not in _RECORDED]
     if missing:
-        raise ValueError(f"ids must be settled in a cell before, got {', '.join(missing)}")
+        raise ValueError(f"ids must be recorded in a cell before, got {', '.join(missing)}")
     from IPython.display import display
 
     rows = ["| claim | what the article says | verdict |", "|---|---|---|"]
     for id in ids:
-        verdict = _SETTLED[id].verdict
+        verdict = _RECORDED[id].verdict
         link = f'<a href="#claim-{id}">{id}</a>'
         rows.append(f"| {link} | {CLAIMS[id].statement} | **{verdict.word}**: {verdict.reason} |")
-    text = "\n".join(f"{id}: {_SETTLED[id].verdict.word}" for id in ids)
+    text = "\n".join(f"{id}: {_RECORDED[id].verdict.word}" for id in ids)
     display({"text/markdown": "\n".join(rows), "text/plain": text}, raw=True)
 
 
 def ledger() -> dict[str, Entry]:
-    """Return every claim that the notebooks have settled, by id, with the stored numbers."""
+    """Return every claim that the notebooks have recorded, by id, with the stored numbers."""
     stored = resources.files(__package__).joinpath("measured.json").read_text("utf-8")
     return {id: Entry(CLAIMS[id], numbers) for id, numbers in json.loads(stored).items()}
 

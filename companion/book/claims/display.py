@@ -19,7 +19,7 @@ SECTIONS = {
 
 
 def in_article_order() -> list[Entry]:
-    """Return the settled claims in the order of the article's sections."""
+    """Return the recorded claims in the order of the article's sections."""
     letters = list(SECTIONS)
     entries = ledger().values()
     return sorted(entries, key=lambda e: (letters.index(e.claim.id[0]), int(e.claim.id[1:])))
@@ -32,7 +32,7 @@ def counts() -> dict[str, int]:
 
 
 def show_ledger() -> None:
-    """Show every settled claim under its section, each with a link to the cell that settles it."""
+    """Show every recorded claim under its section, each with a link to the cell that settles it."""
     from IPython.display import display  # a notebook has it
 
     parts: list[str] = []
@@ -46,10 +46,10 @@ def show_ledger() -> None:
 
 def _entry(entry: Entry) -> str:
     claim, verdict = entry.claim, entry.verdict
-    says = f"{claim.statement[0].upper()}{claim.statement[1:]}."
+    statement = f"{claim.statement[0].upper()}{claim.statement[1:]}."
     reason = f"{verdict.reason[0].upper()}{verdict.reason[1:]}."
     cell = f'<a href="{claim.notebook}.html#claim-{claim.id}">{claim.notebook}</a>'
     return (
-        f"**{claim.id}: {verdict.word}.** *{says}* (article: {claim.section}) {reason} "
+        f"**{claim.id}: {verdict.word}.** *{statement}* (article: {claim.section}) {reason} "
         f"Settled ({claim.kind}) in {cell}, guarded by `{claim.test}`."
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from companion.book.bench import command
+from companion import _checks, _files
+from companion.book import bench, results
 from companion.cli import parser
 from companion.cli.parser import Commands
 
@@ -24,10 +27,40 @@ examples:
 def add(commands: Commands) -> None:
     does = "time the networks beside plain ones and the machine's limits"
     new = parser.command(commands, "bench", does, ABOUT, epilog=EXAMPLES)
-    command.add_options(new)
+    new.add_argument(
+        "--only", nargs="+", default=[], metavar="BEGINNING", help="of the rows' ids, default all"
+    )
+    new.add_argument("--rounds", type=int, metavar="N", help="of each comparison, at least 3")
+    new.add_argument("--out", metavar="FILE", help="where the rows go, as JSON")
+    new.add_argument("--list", action="store_true", help="print the ids and measure nothing")
     new.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    command.report(options, script="python -m companion bench")
+    if options.out == "":
+        raise ValueError("--out must name a file, got an empty name")
+    if options.list:
+        print("\n".join(bench.ids()))
+        return 0
+    if options.rounds is not None:
+        _checks.positive_int("rounds", options.rounds, minimum=3)
+    chosen = bench.select(options.only)
+    if options.out:
+        _files.check_writable(Path(options.out))  # before the minutes that it takes
+    rows = bench.measure(chosen, options.rounds)
+    for row in rows:
+        print(line(row))
+    if options.out:
+        results.store(Path(options.out), "python -m companion bench", rows)
     return 0
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row of the table."""
+    if "best" in row:
+        return f"{row['id']:34} {row['best']:8.1f}  {row['statement']}"
+    noise = f"noise {row['noise']:.2f}" if "noise" in row else ""
+    asked = "" if row["target"] is None else f"at most {row['target']:.2f}"
+    missed = "" if row["met"] else "MISSED"
+    spread = f"{row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['id']:34} {spread:24} {noise:10} {asked:12} {missed}".rstrip()

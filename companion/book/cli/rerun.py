@@ -1,35 +1,32 @@
-"""A claim measured again: its notebook, executed up to the cell that settles it."""
+"""A claim measured again: its notebook, executed up to the cell that records it."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-import companion
+from companion.book import results
 from companion.book.claims import Claim
 from companion.book.claims.core import KEY
 
-#: The book beside the package, as in a checkout.
-BOOK = Path(companion.__file__).resolve().parents[1] / "book"
 #: What the stored numbers were measured with; a setting of your own stays.
 SURROUNDINGS = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TQDM_DISABLE": "1"}
 
 
 def measured(claim: Claim) -> dict[str, Any]:
-    """Execute the claim's notebook up to its cell and return the numbers that it settles with.
+    """Execute the claim's notebook up to its cell and return the numbers that it records.
 
     Raises
     ------
     ValueError: no checkout of the book, or no such cell. ImportError: nbclient is missing.
-    RuntimeError: a cell failed, or settled nothing.
+    RuntimeError: a cell failed, or recorded nothing.
     """
-    path = BOOK / f"{claim.notebook}.ipynb"
+    path = results.BOOK / f"{claim.notebook}.ipynb"
     if not path.is_file():
         raise ValueError(
-            f"ledger --run needs a checkout of the book: {BOOK} has no {path.name}; the stored "
-            "verdict needs none: python -m companion ledger"
+            f"ledger --run needs a checkout of the book: {results.BOOK} has no {path.name}; the "
+            "stored verdict needs none: python -m companion ledger"
         )
     try:
         import ipykernel  # noqa: F401 - runs the cells
@@ -60,7 +57,7 @@ def measured(claim: Claim) -> dict[str, Any]:
         reason = getattr(error, "evalue", "") or "the kernel died"
         raise RuntimeError(f"{path.name} failed before {tag}: {reason}") from error
     for output in notebook.cells[-1].outputs:
-        settled = output.get("metadata", {}).get(KEY)
-        if settled and settled["id"] == claim.id:
-            return dict(settled["numbers"])
-    raise RuntimeError(f"the cell {tag} of {path.name} settled nothing")
+        recorded = output.get("metadata", {}).get(KEY)
+        if recorded and recorded["id"] == claim.id:
+            return dict(recorded["numbers"])
+    raise RuntimeError(f"the cell {tag} of {path.name} recorded nothing")

@@ -1,6 +1,6 @@
-"""The book's one style, its diagrams, and figures that a reader can turn without a server."""
+"""The book's one style, its diagrams, and interactive figures that need no server."""
 
-from companion.book.figures.diagrams import block_diagram, operation_graph, route
+from companion.book.figures.diagrams import block_diagram, operation_graph, path_diagram
 from companion.book.figures.interactive import selector, slider
 from companion.book.figures.style import (
     MUTED,
@@ -18,13 +18,13 @@ __all__ = [
     "MUTED",
     "PLAIN",
     "RESIDUAL",
-    "plot_condition",
     "block_diagram",
-    "selector",
+    "feature_maps",
     "figure",
     "operation_graph",
-    "feature_maps",
-    "route",
+    "path_diagram",
+    "plot_condition",
+    "selector",
     "show",
     "slider",
     "svg",

@@ -29,18 +29,16 @@ def block_diagram(
     height = 0.42 * (len(names) + 4)
     drawing, axes = figure(3.4, height)
     axes.set_axis_off()
-    box = {"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": INK}
-    path = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
 
     def arrow(start: tuple[float, float], end: tuple[float, float], **style: Any) -> None:
-        axes.annotate("", end, start, arrowprops={**path, **style})
+        axes.annotate("", end, start, arrowprops={**_ARROW, **style})
 
     y = 0.0
     axes.text(0, y, "x", ha="center", va="center", style="italic", color=INK)
     for name in names:
         arrow((0, y - 0.28), (0, y - 0.7))
         y -= 1
-        axes.text(0, y, name, ha="center", va="center", bbox=box, color=INK)
+        axes.text(0, y, name, ha="center", va="center", bbox=_BOX, color=INK)
     if shortcut is not None:
         arrow((0, y - 0.28), (0, y - 0.7))
         y -= 1
@@ -50,7 +48,7 @@ def block_diagram(
             "+",
             ha="center",
             va="center",
-            bbox={**box, "boxstyle": "circle,pad=0.2"},
+            bbox={**_BOX, "boxstyle": "circle,pad=0.2"},
             color=INK,
         )
         line = {"color": RESIDUAL, "linewidth": 2.4, "solid_capstyle": "round"}
@@ -60,7 +58,7 @@ def block_diagram(
     if activation:
         arrow((0, y - 0.28), (0, y - 0.7))
         y -= 1
-        axes.text(0, y, activation, ha="center", va="center", bbox=box, color=INK)
+        axes.text(0, y, activation, ha="center", va="center", bbox=_BOX, color=INK)
     arrow((0, y - 0.28), (0, y - 0.75))
     axes.text(0, y - 1, "y", ha="center", va="center", style="italic", color=INK)
     axes.set_xlim(-1.3, 3.0)
@@ -152,7 +150,7 @@ def _side(axes: Any, top: float, bottom: float, x: float, between: list[str], ki
         axes.text(x, y, label, ha="center", va="center", color=colour, fontsize=9, bbox=box)
 
 
-def route(taken: Sequence[bool]) -> tuple[Figure, Any]:
+def path_diagram(taken: Sequence[bool]) -> tuple[Figure, Any]:
     """Draw one path through a stack of residual blocks: over a branch, or along its shortcut.
 
     Parameters

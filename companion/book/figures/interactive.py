@@ -1,4 +1,4 @@
-"""Figures that a reader can turn: no server, no library, keyboard and phone included.
+"""Interactive figures: no server, no library, keyboard and phone included.
 
 All frames come from runs and lie in the page. One line of script shows the chosen one; on paper all
 of them are printed, each under its value.

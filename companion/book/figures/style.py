@@ -1,7 +1,7 @@
 """The book's one style: legible on a phone, in light and dark, without relying on colour.
 
 A figure goes into the page as inline SVG. Its text and axes take the page's own text colour, and
-the two arms of every experiment take the page's two colours, so one drawing serves both themes.
+the two conditions of every experiment take the page's two colours: one drawing, both themes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 
 from companion import _checks
 
-#: The two arms, everywhere. Vermilion and dashed without a shortcut, blue and solid with one.
+#: The two conditions, everywhere. Vermilion and dashed without a shortcut, blue and solid with one.
 #: Okabe and Ito's colours, told apart in every common form of colour blindness.
 PLAIN, RESIDUAL = "#d55e00", "#0072b2"
 #: Stands for the page's text colour until the figure is shown.
 INK = "#010203"
 #: Stands for the page's background, likewise.
 PAPER = "#fdfefc"
-#: For what is neither arm: predictions, bands of noise. Legible on both pages.
+#: For what is neither condition: predictions, bands of noise. Legible on both pages.
 MUTED = "#76787a"
 
 _STYLE: Any = {
@@ -75,16 +75,16 @@ def plot_condition(
     marker: str = "o",
     lift: float = 0,
 ) -> None:
-    """Draw one arm of an experiment: the mean over seeds, its spread, a label at its end.
+    """Draw one condition of an experiment: mean and standard deviation over seeds, and a label.
 
     Parameters
     ----------
     axes: where to draw.
     x: K positions.
     runs: (seeds, K) results.
-    residual: which arm, and with it colour and line.
+    residual: which condition, and with it colour and line.
     label: stands beside the last point, ``lift`` points above it.
-    marker: tells several curves of one arm apart, default a disc.
+    marker: tells several curves of one condition apart, default a disc.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def plot_condition(
     runs = np.asarray(runs, dtype=float)
     if runs.ndim != 2 or runs.shape[1] != len(x):
         raise ValueError(f"runs must be (seeds, {len(x)}), got shape {runs.shape}")
-    mean, spread = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(x))
+    mean, std = runs.mean(0), runs.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(x))
     colour = RESIDUAL if residual else PLAIN
     axes.errorbar(
         x,
         mean,
-        spread,
+        std,
         color=colour,
         linestyle="-" if residual else "--",
         marker=marker,

@@ -23,10 +23,10 @@ import companion.torch as cp
 from companion import _files as files
 from companion import weights
 from companion.__main__ import COMMANDS, main
-from companion.book import claims
-from companion.book.cli import rerun
-from companion.cli import registry, runs, train
-from companion.cli.registry import NETWORKS, design
+from companion.book import claims, results
+from companion.cli import runs, train
+from companion.cli import settings as choices
+from companion.cli.settings import NETWORKS, Design
 from companion.cli.settings import settings as run_settings
 from companion.data import digits8
 
@@ -226,7 +226,7 @@ def test_info_of_a_run_says_where_it_stands(finished, interrupted, call):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_of_the_table_is_in_both_frameworks(name):
-    chosen, network = design(name), NETWORKS[name]
+    chosen, network = Design(name), NETWORKS[name]
     assert callable(getattr(ct, name))
     if network.classes == 1000:
         assert callable(getattr(cp, name))
@@ -234,8 +234,83 @@ def test_every_network_of_the_table_is_in_both_frameworks(name):
     model = chosen.build(cp, 1, 10, 0)
     assert cp.predict(model, np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 10)
     if network.control:
-        plain = design(name, residual=False).build(cp, 1, 10, 0)
+        plain = Design(name, residual=False).build(cp, 1, 10, 0)
         assert len(weights.named_arrays(plain)) <= len(weights.named_arrays(model))
+
+
+MINE = """
+import torch
+from companion.torch import BasicBlock
+
+class Mine(BasicBlock):
+    pass
+
+class Plain(torch.nn.Module):
+    \"\"\"A block that knows nothing of the companion.\"\"\"
+
+    def __init__(self, in_channels, out_channels, stride=1, shortcut="B", residual=True, **_):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.norm = torch.nn.BatchNorm2d(out_channels)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)).relu()
+"""
+MINE_IN_KERAS = """
+from companion.tensorflow import BasicBlock
+
+class Mine(BasicBlock):
+    pass
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The working directory of a user with blocks of their own."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine_in_keras.py").write_text(MINE_IN_KERAS)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    yield tmp_path
+    for name in ("mine", "mine_in_keras", "broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", ["mine:Mine", "mine:Plain", "mine_in_keras:Mine"])
+def test_a_block_of_the_user_s_own_is_trained_and_found_again(name, mine, call, finished):
+    framework = "tensorflow" if "keras" in name else "torch"
+    words = ("--framework", framework, "--block", name)
+    code, _, err = call("train", "--out", "run", *SMALL, *words)
+    assert code == 0, err
+    assert json.loads((mine / "run" / "settings.json").read_text())["block"] == name
+    assert "nothing to do" in call("train", "--resume", "run")[1]
+    code, out, err = call("evaluate", "run", "--json")
+    assert code == 0, err
+    if name == "mine:Mine":  # it is a basic block by another name
+        assert json.loads(out) == json.loads(call("evaluate", finished, "--json")[1])
+    assert call("predict", "run", "--index", 0)[0] == 0
+    assert f"block           {name}" in call("info", "run")[1]
+    assert call("info", "mnist_resnet", *words)[0] == 0
+
+
+def test_a_run_with_a_block_of_its_own_is_resumed(mine, call):
+    words = (*SMALL, "--block", "mine:Mine")
+    assert call("train", "--out", "whole", *words)[0] == 0
+    with dies_at_file(3), pytest.raises(Killed):
+        main(["train", "--out", "run", *words])
+    assert call("train", "--resume", "run")[0] == 0
+    assert outcome(mine / "run") == outcome(mine / "whole")
+
+
+def test_what_is_wrong_with_a_block_is_one_line(mine, refused):
+    def said(*words):
+        return refused("train", "--out", "new", *words)
+
+    assert "got broken: ZeroDivisionError: division by zero" in said("--block", "broken:B")
+    wrong = ("--block", "mine:Mine", "--framework", "tensorflow")
+    assert "must be a keras.Layer for tensorflow, got mine:Mine" in said(*wrong)
+    assert not (mine / "new").exists()
 
 
 # --- what is refused
@@ -250,6 +325,15 @@ BAD = [
     ("train --out {new} --batch-size 9999", "batch_size must be at most the 4000"),
     ("train --out {new} --learning-rate nan", "learning_rate must be a number"),
     ("train --out {new} --optimizer lion", "optimizer must be one of 'sgd', 'adam'"),
+    ("train --out {new} --block mine", "block must be MODULE:CLASS, as mine:MyBlock, got 'mine'"),
+    ("train --out {new} --block nowhere:B", "a module that can be imported, got nowhere: Module"),
+    ("train --out {new} --block json:Nothing", "a class of json, which has no Nothing"),
+    ("train --out {new} --block json:__all__", "must be a class, got json:__all__, of type list"),
+    ("train --out {new} --block json:JSONDecoder", "must be a torch.nn.Module for torch, got json"),
+    ("train --out {new} --block a:b --model densenet_cifar", "block must be left out: densenet"),
+    ("info mnist_resnet --block torch.nn:Linear --framework tensorflow", "a keras.Layer for tens"),
+    ("info mnist_resnet --block torch.nn:ReLU", r"block must be built as ReLU\(in_channels, out"),
+    ("train --resume {whole} --block a:b", "block must be None, with which the run in"),
     ("train --out {new} --threads 0", "threads must be an integer of at least 1"),
     ("train --out {new} --data cifar", "--data: invalid choice: 'cifar'"),
     ("train --out {new} --framework jax", "--framework: invalid choice: 'jax'"),
@@ -332,13 +416,13 @@ def test_two_runs_that_begin_at_one_moment(tmp_path, monkeypatch):
 
     def late(path, content):  # the other one comes between the look and the write
         monkeypatch.setattr(files, "create", create)
-        runs.Run.create(tmp_path / "run", chosen["b"])
-        create(path, content)
+        with runs.Run.create(tmp_path / "run", chosen["b"]):
+            create(path, content)
 
     monkeypatch.setattr(files, "create", late)
-    monkeypatch.setattr(runs, "free", lambda folder: None)
-    with pytest.raises(FileExistsError):
-        runs.Run.create(tmp_path / "run", chosen["a"])
+    monkeypatch.setattr(runs, "require_empty", lambda folder: None)
+    with pytest.raises(FileExistsError), runs.Run.create(tmp_path / "run", chosen["a"]):
+        pass
     assert runs.Run.open(tmp_path / "run").settings == chosen["b"]
 
 
@@ -363,9 +447,9 @@ def test_errors_of_no_known_kind_are_one_line_only_where_tensorflow_s(tmp_path, 
 
     error = tf.errors.ResourceExhaustedError(None, None, "no memory\nat all")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(error))
+        patch.setattr(train, "_prepare", lambda *rest: (_ for _ in ()).throw(error))
         assert "no memory at all" in refused("train", "--out", tmp_path / "new")
-        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
+        patch.setattr(train, "_prepare", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
         with pytest.raises(LookupError):
             main(["train", "--out", str(tmp_path / "new")])
 
@@ -513,7 +597,7 @@ def test_an_interruption_by_hand_says_how_to_go_on(tmp_path, call, monkeypatch):
     def stop(run, state):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs.Run, "keep", stop)
+    monkeypatch.setattr(runs.Run, "save_checkpoint", stop)
     code, out, err = call("train", "--out", tmp_path / "run", *SMALL)
     assert code == 130 and "train --resume" in out and err == "companion: interrupted\n"
 
@@ -527,7 +611,7 @@ def test_the_ledger_has_a_line_for_every_claim(call):
     assert code == 0 and not err and len(lines) == len(entries) + 1
     for line in lines[:-1]:
         entry = entries[line.split()[0]]
-        assert entry.verdict.word in line and entry.verdict.because in line
+        assert entry.verdict.word in line and entry.verdict.reason in line
         assert f"{entry.claim.notebook}.ipynb#claim-{entry.claim.id}" in line
     assert lines[-1].startswith(f"{len(entries)} claims; holds: ")
 
@@ -548,13 +632,15 @@ def test_a_claim_of_the_book_measured_again(call):
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A checkout whose one notebook measures claim C3 as the test says."""
-    monkeypatch.setattr(rerun, "BOOK", tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(claims.__file__).parents[2]))
+    monkeypatch.setattr(results, "BOOK", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(claims.__file__).parents[3]))
 
     def write(source, tags=("claim-C3",)):
         cells = [
             nbformat.v4.new_markdown_cell("# A chapter"),
-            nbformat.v4.new_code_cell("from pathlib import Path\nfrom companion import claims"),
+            nbformat.v4.new_code_cell(
+                "from pathlib import Path\nfrom companion.book import claims"
+            ),
             nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)}),
             nbformat.v4.new_code_cell("raise SystemExit('behind the claim')"),
         ]
@@ -584,7 +670,7 @@ def test_a_verdict_that_has_changed_is_exit_code_1(book, call):
 def test_what_goes_wrong_with_a_claim_is_one_line(book, call):
     for source, tags, named in (
         ("1 / 0", ("claim-C3",), "failed before claim-C3: division by zero"),
-        ("None", ("claim-C3",), "settled nothing"),
+        ("None", ("claim-C3",), "recorded nothing"),
         ("None", (), "must have one cell tagged claim-C3, has 0"),
     ):
         book(source, tags)
@@ -593,7 +679,7 @@ def test_what_goes_wrong_with_a_claim_is_one_line(book, call):
 
 
 def test_outside_a_checkout(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(rerun, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(results, "BOOK", tmp_path / "book")
     assert "needs a checkout of the book" in refused("ledger", "--run", "C3")
 
 
@@ -626,12 +712,14 @@ def test_tensorflow_does_not_bury_the_one_line(tmp_path):
 
 def test_help_and_ledger_are_quick_and_load_no_framework():
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from companion.__main__ import main\n"
         "main(['ledger'])\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
-        "assert not {'torch', 'tensorflow', 'keras', 'matplotlib', 'nbclient'} & set(sys.modules)\n"
-        "assert time.process_time() < 1, time.process_time()\n"
+        # What makes a command slow is what it imports; NumPy has about 300 modules, torch 2,000.
+        "slow = {'torch', 'tensorflow', 'keras', 'matplotlib', 'nbclient', 'scipy', 'pandas'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+        "assert len(sys.modules) < 700, len(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
@@ -643,6 +731,5 @@ def test_a_reader_that_closes_early_is_no_error():
 
 
 def test_the_choices_are_those_of_the_packages():
-    assert set(registry.FRAMEWORKS) == {"torch", "tensorflow"}
-    for name in registry.DATA:
-        assert registry.dataset(name).x_train.ndim == 4
+    for name in choices.DATA:
+        assert choices.dataset(name).x_train.ndim == 4

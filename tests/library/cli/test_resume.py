@@ -20,6 +20,7 @@ from torch import nn
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import data, weights
+from tests.limits import HANG_SECONDS
 
 torch.set_num_threads(1)
 
@@ -61,69 +62,61 @@ same_columns = ("loss", "accuracy", "learning_rate")
 def test_resumed_after_any_epoch_the_result_is_the_same(framework, case):
     build, part, settings = CASES[case]
     settings = {"epochs": 2, "batch_size": 32, "progress": False, **settings}
-    states = []
     whole = build(framework)
-    history = framework.fit(whole, part, after_epoch=states.append, **settings)
-    assert [len(state.history.loss) for state in states] == [1, 2]
+    checkpoints = list(framework.train(whole, part, **settings))
+    assert [checkpoint.epoch for checkpoint in checkpoints] == [1, 2]
+    history = checkpoints[-1].history
     expected = weights.named_arrays(whole)
-    for state in states:
+    for checkpoint in checkpoints:
         torch.manual_seed(99)
         again = build(framework)
         for value in torch.rand(3), keras.random.uniform((3,)):
             assert len(value) == 3  # whoever draws in between does not matter
-        seen = []
-        resumed = framework.fit(again, part, resume=state, after_epoch=seen.append, **settings)
+        rest = list(framework.train(again, part, resume=checkpoint, **settings))
+        last = rest[-1] if rest else checkpoint
         for name in same_columns:
-            assert getattr(resumed, name) == getattr(history, name)
+            assert getattr(last.history, name) == getattr(history, name)
         found = weights.named_arrays(again)
         assert all(np.array_equal(expected[name], found[name]) for name in expected)
-        assert len(seen) == 2 - len(state.history.loss)
-        last = seen[-1] if seen else state
-        assert all(np.array_equal(states[-1].arrays[n], last.arrays[n]) for n in last.arrays)
+        assert len(rest) == 2 - checkpoint.epoch
+        assert all(np.array_equal(checkpoints[-1].arrays[n], last.arrays[n]) for n in last.arrays)
+        assert framework.fit(again, part, resume=checkpoints[-1], **settings) == history
 
 
 @pytest.mark.parametrize("framework", [cp, ct], ids=["torch", "tensorflow"])
-def test_watching_changes_nothing_and_the_state_is_a_copy(framework):
+def test_looking_between_epochs_changes_nothing_and_the_checkpoint_is_a_copy(framework):
     settings = {"epochs": 2, "batch_size": 32, "progress": False}
     watched, alone = images(framework), images(framework)
-
-    def spoil(state):
-        for array in state.arrays.values():
+    for checkpoint in framework.train(watched, DIGITS, **settings):
+        framework.evaluate(watched, DIGITS.x_test[:32], DIGITS.y_test[:32])
+        for array in checkpoint.arrays.values():
             array[...] = 0
-
-    one = framework.fit(watched, DIGITS, after_epoch=spoil, **settings)
     other = framework.fit(alone, DIGITS, **settings)
-    assert one.loss == other.loss
+    assert checkpoint.history.loss == other.loss
     a, b = weights.named_arrays(watched), weights.named_arrays(alone)
     assert all(np.array_equal(a[name], b[name]) for name in a)
 
 
-def states():
-    found = {}
-    for framework in (cp, ct):
-        keep = []
-        settings = {"epochs": 2, "batch_size": 80, "progress": False}
-        framework.fit(images(framework), DIGITS, after_epoch=keep.append, **settings)
-        found[framework] = keep[0]
-    return found
-
-
-def test_a_state_of_another_run_is_refused_and_nothing_is_changed():
-    found = states()
+def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_changed():
+    settings = {"epochs": 2, "batch_size": 80, "progress": False}
+    found = {
+        framework: next(framework.train(images(framework), DIGITS, **settings))
+        for framework in (cp, ct)
+    }
     for framework, other in ((cp, ct), (ct, cp)):
-        state = found[framework]
+        checkpoint = found[framework]
         wide = framework.cifar_resnet(8, 5, in_channels=1, seed=0)
         deep = framework.cifar_resnet(14, 4, in_channels=1, seed=0)
         same = images(framework)
-        short = dataclasses.replace(state.history, loss=())
+        short = dataclasses.replace(checkpoint.history, loss=())
         for model, resumed, settings, named in (
-            (same, state, {"epochs": 3}, "epochs must be 2, with which"),
-            (same, state, {"learning_rate": 0.5}, "learning_rate must be 0.1"),
-            (same, state, {"optimizer": "adam"}, "optimizer must be 'sgd'"),
-            (wide, state, {}, "resume must hold the arrays .* got float32 .* for float32"),
-            (deep, state, {}, "resume must hold the arrays"),
+            (same, checkpoint, {"epochs": 3}, "epochs must be 2, with which"),
+            (same, checkpoint, {"learning_rate": 0.5}, "learning_rate must be 0.1"),
+            (same, checkpoint, {"optimizer": "adam"}, "optimizer must be 'sgd'"),
+            (wide, checkpoint, {}, "resume must hold the arrays .* got float32 .* for float32"),
+            (deep, checkpoint, {}, "resume must hold the arrays"),
             (same, found[other], {}, "resume must hold the arrays of this framework"),
-            (same, dataclasses.replace(state, history=short), {}, "every column"),
+            (same, dataclasses.replace(checkpoint, history=short), {}, "every column"),
         ):
             before = weights.named_arrays(model)
             options = {"epochs": 2, "batch_size": 80, "progress": False, **settings}
@@ -159,16 +152,18 @@ def test_a_process_that_is_killed_at_a_random_moment_is_resumed(framework, tmp_p
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     alone, process = (command("--out", folder, *settings) for folder in (whole, killed))
     times = []
-    for _ in range(random.randint(2, 3)):  # another moment in each run of the test
+    dice = random.SystemRandom()  # another moment in each run, whatever seeds the tests have
+    for _ in range(dice.randint(2, 3)):
         before = stamp(killed / "checkpoint.npz")
+        deadline = time.monotonic() + HANG_SECONDS
         while stamp(killed / "checkpoint.npz") == before:
-            assert process.poll() is None
+            assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.001)
         times.append(time.perf_counter())
-    time.sleep(random.uniform(0, times[-1] - times[-2]))
+    time.sleep(dice.uniform(0, times[-1] - times[-2]))
     process.kill()
-    assert process.wait() == -9 and alone.wait() == 0
+    assert process.wait(HANG_SECONDS) == -9 and alone.wait(HANG_SECONDS) == 0
     assert not (killed / "weights.npz").exists()
 
-    assert command("--resume", killed).wait() == 0
+    assert command("--resume", killed).wait(HANG_SECONDS) == 0
     assert outcome(killed) == outcome(whole)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from babel.dates import format_date
 
-from companion.data.dates import END, LOCALES, STYLES, UNKNOWN, dates, tidy
+from companion.data.dates import END, LOCALES, STYLES, UNKNOWN, dates, normalize_text
 
 pairs = cache(dates)
 
@@ -23,7 +23,7 @@ def a_year():
     for style, texts in meant.items():
         for locale in LOCALES:
             for day in days:
-                texts[tidy(format_date(day, style, locale=locale))].add(day)
+                texts[normalize_text(format_date(day, style, locale=locale))].add(day)
     return meant
 
 
@@ -73,7 +73,9 @@ def test_dates_say_the_same_on_both_sides_and_repeat():
         assert datetime.datetime.strptime(text, "%A, %B %d, %Y").date().isoformat() == iso
     for text, iso, locale in zip(p.texts_test[:300], p.iso_test, p.locales_test, strict=False):
         day = datetime.date.fromisoformat(iso)
-        assert text in {tidy(format_date(day, style, locale=str(locale))) for style in STYLES}
+        assert text in {
+            normalize_text(format_date(day, style, locale=str(locale))) for style in STYLES
+        }
     triples = zip(p.texts_train, p.iso_train, p.locales_train, strict=True)
     assert len(set(triples)) > 18_000  # a few formats of one locale coincide, as in May
     again, other = dates(300, seed=5), dates(300, seed=6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from companion.data.photographs import add_gaussian_noise, patches, photographs
+from companion.data.photographs import add_gaussian_noise, photographs, random_patches
 
 
 def rows(photographs):
@@ -28,7 +28,7 @@ def test_photographs_are_grey_whole_and_apart():
 def test_patches_come_from_every_place_alike():
     first = np.arange(12.0).reshape(3, 4, 1)  # squares of 2 fit in 6 places
     second = 100 + np.arange(25.0).reshape(5, 5, 1)  # and here in 16
-    cut = patches([first, second], size=2, count=4400, seed=3)
+    cut = random_patches([first, second], size=2, count=4400, seed=3)
     assert cut.shape == (4400, 2, 2, 1) and cut.dtype == first.dtype
     corners, counts = np.unique(cut[:, 0, 0, 0], return_counts=True)
     assert corners.tolist() == [0, 1, 2, 4, 5, 6] + [
@@ -38,8 +38,8 @@ def test_patches_come_from_every_place_alike():
     wide = np.where(cut[:, 0, 0, 0] < 100, 4, 5)
     assert (cut[:, 0, 1, 0] - cut[:, 0, 0, 0] == 1).all()
     assert (cut[:, 1, 0, 0] - cut[:, 0, 0, 0] == wide).all()
-    assert (patches([first, second], 2, 4400, seed=3) == cut).all()
-    assert (patches([first, second], 2, 4400, seed=4) != cut).any()
+    assert (random_patches([first, second], 2, 4400, seed=3) == cut).all()
+    assert (random_patches([first, second], 2, 4400, seed=4) != cut).any()
 
 
 def test_noise_on_photographs_is_in_grey_levels_and_unclipped():
@@ -56,12 +56,12 @@ def test_noise_on_photographs_is_in_grey_levels_and_unclipped():
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: patches([], 2, 2), "images"),
-        (lambda: patches([np.zeros((4, 4))], 2, 2), "dimensions"),
-        (lambda: patches([np.zeros((9, 9, 1)), np.zeros((4, 9, 1))], 5, 2), "size .* 4 x 9"),
-        (lambda: patches([np.zeros((4, 4, 1))], 0, 2), "size"),
-        (lambda: patches([np.zeros((4, 4, 1))], 2, 0), "count"),
-        (lambda: patches([np.zeros((4, 4, 1))], 2, 2, seed=-1), "seed"),
+        (lambda: random_patches([], 2, 2), "images"),
+        (lambda: random_patches([np.zeros((4, 4))], 2, 2), "dimensions"),
+        (lambda: random_patches([np.zeros((9, 9, 1)), np.zeros((4, 9, 1))], 5, 2), "size .* 4 x 9"),
+        (lambda: random_patches([np.zeros((4, 4, 1))], 0, 2), "size"),
+        (lambda: random_patches([np.zeros((4, 4, 1))], 2, 0), "count"),
+        (lambda: random_patches([np.zeros((4, 4, 1))], 2, 2, seed=-1), "seed"),
         (lambda: add_gaussian_noise(np.zeros(3), -1), "sigma"),
         (lambda: add_gaussian_noise(np.zeros(3), 1, seed=0.5), "seed"),
     ],

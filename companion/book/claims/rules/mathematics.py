@@ -46,7 +46,8 @@ def single_layer(
     "M2",
     section="4.3",
     kind="measured",
-    statement="the worked example of four lines shows how the residual connection passes each layer's "
+    statement="the worked example of four lines shows how the residual connection passes each "
+    "layer's "
     "output on",
     notebook="04_gradients",
     test="tests/library/test_blocks.py::test_three_implementations_agree",

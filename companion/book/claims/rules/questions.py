@@ -30,7 +30,8 @@ def generative(networks_listed: int, residual: int) -> Verdict:
     "Q2",
     section="9 (second FAQ), 7",
     kind="measured",
-    statement="the difference from an ordinary network is the direct connection, which lets it learn "
+    statement="the difference from an ordinary network is the direct connection, which lets it "
+    "learn "
     "more complex features",
     notebook="09_faq",
     test="tests/book/test_questions.py::test_a_plain_twin_of_twice_the_width_computes_the_same",
@@ -53,7 +54,8 @@ def difference(operations_more: int, plain_twin_differs_by: float, gain_at_8: fl
     "Q3",
     section="9 (second FAQ), 8",
     kind="measured",
-    statement="residual connections do not by themselves cause overfitting, but (the answer breaks off)",
+    statement="residual connections do not by themselves cause overfitting, but (the "
+    "answer breaks off)",
     notebook="09_faq",
     test="tests/book/test_questions.py::test_where_both_fit_shortcuts_do_not_widen_the_gap",
     counterexample={"settings_where_both_fit": 4, "gap_change": 0.05, "gap_by_fewer_images": 0.2},
@@ -79,7 +81,8 @@ def overfitting(
     "Q4",
     section="9 (third FAQ), 3",
     kind="measured",
-    statement="where dimensions differ, zeros are added or subtracted, or a resizing layer matches them",
+    statement="where dimensions differ, zeros are added or subtracted, or a resizing "
+    "layer matches them",
     notebook="09_shapes",
     test="tests/book/test_questions.py::test_options_match_in_both_frameworks",
     counterexample={
@@ -162,7 +165,8 @@ def risk(gap_change_at_8: float, gap_change_at_20: float, gap_change_at_32: floa
     "Q8",
     section="9 (third FAQ), 7",
     kind="measured",
-    statement="residual connections are for the flow of gradients, attention for focusing on parts of "
+    statement="residual connections are for the flow of gradients, attention for focusing on "
+    "parts of "
     "a sequence",
     notebook="09_faq",
     test="tests/book/test_questions.py::test_attention_alone_makes_all_tokens_one",

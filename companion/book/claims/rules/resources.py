@@ -9,7 +9,8 @@ from companion.book.claims.core import FAILS, HOLDS, Verdict, claim
     "O1",
     section="7",
     kind="cited",
-    statement="the book Deep Learning (Goodfellow, Bengio, Courville) explains residual connections in "
+    statement="the book Deep Learning (Goodfellow, Bengio, Courville) explains residual "
+    "connections in "
     "detail",
     notebook="07_tools",
     test="tests/book/test_resources.py::test_what_the_book_has_is_in_its_entry",
@@ -44,7 +45,8 @@ def dncnn(first_page: int, last_page: int, volume: int, number: int) -> Verdict:
     "R2",
     section="reference 5",
     kind="cited",
-    statement="Squeeze-and-Excitation Networks is by Huang, Liu, Maaten, Weinberger and Freeman, 2019",
+    statement="Squeeze-and-Excitation Networks is by Huang, Liu, Maaten, Weinberger "
+    "and Freeman, 2019",
     notebook="07_tools",
     test="tests/book/test_resources.py::test_the_corrected_references_are_the_bibliographys",
     counterexample={

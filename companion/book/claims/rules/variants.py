@@ -16,7 +16,8 @@ GAIN = 0.035
     "Q5",
     section="9 (third FAQ), 4",
     kind="measured",
-    statement="variants are the identity, a shortcut with a norm or activation on it, and depthwise "
+    statement="variants are the identity, a shortcut with a norm or activation on it, and "
+    "depthwise "
     "separable convolution",
     notebook="08_history",
     test="tests/book/test_stored_variants.py::test_what_stands_on_the_shortcut_costs",

@@ -1,0 +1,46 @@
+"""The recipe's two optimizers: Keras's own, at the recipe's learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from companion.recipe import Recipe
+
+
+def make_optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer that the recipe names, for epochs of so many steps."""
+    total = recipe.epochs * steps
+    schedule = Cycle([recipe.rate(step, total) for step in range(total)])
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(schedule, epsilon=1e-8, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.SGD(
+            schedule, momentum=recipe.momentum, nesterov=True, weight_decay=decay
+        )
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
+    )
+    return optimizer
+
+
+@keras.saving.register_keras_serializable("companion")
+class Cycle(keras.optimizers.schedules.LearningRateSchedule):
+    """The recipe's learning rate, as a table that the compiled step reads.
+
+    After its last step, where ``model.fit`` may go on, the rate stays as it was there.
+    """
+
+    def __init__(self, rates: list[float]) -> None:
+        self.rates = rates
+
+    def __call__(self, step: Any) -> Any:
+        last = len(self.rates) - 1
+        table = ops.convert_to_tensor(self.rates, "float32")
+        return ops.take(table, ops.minimum(ops.cast(step, "int32"), last))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rates": self.rates}

@@ -1,0 +1,3 @@
+"""How long a test waits before it calls something hung: generous, machines are busy."""
+
+HANG_SECONDS = 1800
