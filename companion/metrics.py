@@ -8,7 +8,7 @@ from companion import _checks
 
 
 def dice(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the Dice coefficient 2 |A and B| / (|A| + |B|) of each class, at best 1.
+    """Return the Dice coefficient ``2 |A and B| / (|A| + |B|)`` of each class, at best 1.
 
     Dice 1945, Ecology 26 (3). A class that occurs in neither has 1.
 

@@ -82,14 +82,11 @@ def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
     def keep(name: str, value: Tensor) -> None:
         found.setdefault(name, []).append(np.round(value.detach().numpy(), 4).tolist())
 
-    def mixing(layer: WidthConnection) -> Callable:
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            each = cp.sinkhorn(output) if layer.constrained else output
-            keep("mixing", each.mean(dim=(0, 1)))
-            sums = torch.stack([each.sum(-1), each.sum(-2)])
-            keep("furthest_from_one", (sums - 1).abs().max())
-
-        return hook
+    def mixing(module: WidthConnection, inputs: tuple, output: tuple) -> None:
+        _, each, _ = module.weights(inputs[0])
+        keep("mixing", each.mean(dim=(0, 1)))
+        sums = torch.stack([each.sum(-1), each.sum(-2)])
+        keep("furthest_from_one", (sums - 1).abs().max())
 
     def gate(module: cp.Highway, inputs: tuple, output: Tensor) -> None:
         shortcut = inputs[0].movedim(1, -1) if inputs[0].ndim == 4 else inputs[0]
@@ -104,7 +101,7 @@ def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
         if isinstance(module, (cp.ScaledAdd, cp.LayerScale)):
             keep("scale", module.scale.abs().mean())
         if isinstance(module, WidthConnection):
-            hooks.append(module.weights.register_forward_hook(mixing(module)))
+            hooks.append(module.register_forward_hook(mixing))
         if isinstance(module, cp.Highway):
             hooks.append(module.register_forward_hook(gate))
         if isinstance(module, cp.DepthPooling):

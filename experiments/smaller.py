@@ -4,37 +4,34 @@
 control, three seeds, and the better of two learning rates on training images held out. Four runs of
 about half a minute each on one core; each replaces its own part of the results.
 
-    python experiments/smaller.py residual
-    python experiments/smaller.py plain
-    python experiments/smaller.py distil
-    python experiments/smaller.py drop
+    python -m experiments.smaller residual
+    python -m experiments.smaller plain
+    python -m experiments.smaller distil
+    python -m experiments.smaller drop
 """
 
 from __future__ import annotations
 
-import common
+import copy
+import io
+import json
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
-common.quiet_single_thread()
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-import copy  # noqa: E402 - the number of threads has to be set first
-import io  # noqa: E402
-import json  # noqa: E402
-import sys  # noqa: E402
-import warnings  # noqa: E402
-from collections.abc import Callable, Sequence  # noqa: E402
-from dataclasses import replace  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn.utils import prune  # noqa: E402
-from torch.nn.utils.fusion import fuse_conv_bn_eval  # noqa: E402
-
-import companion.torch as ct  # noqa: E402
-from companion import data  # noqa: E402
-from companion.architectures import Architecture, Stage, linear_decay  # noqa: E402
-from companion.torch.costs import layer_costs  # noqa: E402
+import companion.torch as ct
+from companion import data
+from companion.architectures import Architecture, Stage, linear_decay
+from companion.torch.costs import layer_costs
+from experiments import common
 
 SEEDS = (0, 1, 2)
 RATES = (0.05, 0.1)

@@ -35,7 +35,8 @@ class DatePairs:
     y_train, y_test: (N, 12) int64, ``<start>``, the ten characters of the ISO date, ``<end>``. A
         decoder's inputs are ``y[:, :-1]``, its labels ``y[:, 1:]``.
     texts_train, iso_train, locales_train, and for test: (N,) str, the written dates after
-        :func:`normalize_text`, the same as ``1987-06-05``, and the locale of each, such as ``pt``.
+        ``companion.data.dates.normalize_text``, the same as ``1987-06-05``, and the locale of each,
+        such as ``pt``.
     source_vocabulary, target_vocabulary: the character of each token; the first four are special.
     name, licence, origin: what it is, under which terms, and where it comes from.
     """

@@ -87,7 +87,8 @@ def block_time(block: Residual, x: Any, repetitions: int = 15, training: bool = 
     ------
     ValueError: fewer than one repetition.
     """
-    plain = Residual(block.branch, None, activation=block.activation)
+    parts = {"activation": block.activation, "preactivation": block.preactivation}
+    plain = Residual(block.branch, None, **parts)
     x = tf.convert_to_tensor(x)
 
     def compiled(layer: Residual) -> Callable[[], None]:

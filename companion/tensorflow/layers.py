@@ -57,10 +57,11 @@ class Conv2d(SavedByArguments, keras.layers.Conv2D):
             **keras_options,
         )
         self.known_shape = (None, None, None, self.in_channels)
+        self.input_spec = None  # the checks of call() speak the same words in both frameworks
 
     def build(self, shape: Any = None) -> None:
         super().build(self.known_shape)
-        self.input_spec = None  # the checks of call() speak the same words in both frameworks
+        self.input_spec = None
 
     def _check(self, shape: tuple) -> None:
         _checks.rank("x", shape, 4, "(N, H, W, C)")

@@ -124,7 +124,7 @@ class ResNet(SavedByBuilder):
         and without shortcuts. ``None`` draws one from Keras's generator.
     block: the class of the blocks, called as ``block(in_channels, out_channels, stride=,
         shortcut=, residual=)``; ``None`` takes the one that the architecture names. What the
-        network asks of it stands in :mod:`companion.tensorflow.blocks`. To be saved, it has to be
+        network asks of it stands in ``companion.tensorflow.blocks``. To be saved, it has to be
         registered with Keras (``keras.saving.register_keras_serializable``), and so have
         functions for ``shortcut`` and ``merge``.
     merge: makes each block's merge from its channels, and is passed to the block; ``None`` leaves

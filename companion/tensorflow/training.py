@@ -55,7 +55,7 @@ def fit(
     """Train ``model`` on the training part of ``data``.
 
     A model that was built under the scope of a ``tf.distribute`` strategy is trained on its
-    replicas, each on its part of every batch: see :mod:`companion.tensorflow.distributed`.
+    replicas, each on its part of every batch: see ``companion.tensorflow.distributed``.
 
     Parameters
     ----------
@@ -171,7 +171,8 @@ def _state_tensors(model: keras.Model) -> dict[str, keras.Variable]:
 
 def _dtype(model: keras.Model) -> str:
     """Return the precision of the model's weights."""
-    dtypes = [v.dtype for v in model.variables if str(v.dtype).startswith(("float", "bfloat"))]
+    variables = getattr(model, "variables", ())  # one frozen for inference has none
+    dtypes = [v.dtype for v in variables if str(v.dtype).startswith(("float", "bfloat"))]
     return dtypes[0] if dtypes else keras.config.floatx()
 
 

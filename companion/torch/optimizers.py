@@ -15,7 +15,7 @@ class Optimizer:
 
     ``torch.optim.SGD`` multiplies by the rate last, which is another method once the rate changes,
     and decays weights through the velocity. ``torch.optim.Adam`` adds epsilon elsewhere. Besides,
-    the first object of ``torch.optim`` costs 1.4 CPU seconds, since it imports ``torch._dynamo``.
+    the first object of ``torch.optim`` costs 1.4 CPU seconds, since it imports PyTorch's compiler.
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:

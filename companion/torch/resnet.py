@@ -56,7 +56,7 @@ class ResNet(nn.Module):
         and without shortcuts. ``None`` draws one from PyTorch's generator.
     block: the class of the blocks, called as ``block(in_channels, out_channels, stride=,
         shortcut=, residual=)``; ``None`` takes the one that the architecture names. What the
-        network asks of it stands in :mod:`companion.torch.blocks`.
+        network asks of it stands in ``companion.torch.blocks``.
     merge: makes each block's merge from its channels, and is passed to the block; ``None`` leaves
         the block its own, which is addition.
 

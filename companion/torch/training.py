@@ -53,7 +53,7 @@ def fit(
 
     It is trained on its own device and in its own precision: ``model.double()`` is all for float64.
     In several processes that have joined one group of ``torch.distributed``, each trains its shard
-    of every batch: see :mod:`companion.torch.distributed`.
+    of every batch: see ``companion.torch.distributed``.
 
     Parameters
     ----------

@@ -9,12 +9,20 @@ import pytest
 from tools import affected
 from tools.stage import stage
 
+MERGES = ["tests/library/test_merges.py", "tests/oracles/test_merges.py"]
+
 
 @pytest.mark.parametrize(
     ("file", "tests"),
     [
-        ("companion/torch/merges.py", ["tests/library/test_merges.py"]),
-        ("companion/reference/merges.py", ["tests/library/test_merges.py"]),
+        (
+            "companion/torch/merges.py",
+            MERGES,
+        ),
+        (
+            "companion/reference/merges.py",
+            MERGES,
+        ),
         (
             "companion/data/dates.py",
             ["tests/library/data/test_data.py", "tests/library/data/test_dates.py"],

@@ -190,7 +190,8 @@ def test_the_fused_batch_norm_is_keras_own(shape):
     rng = np.random.default_rng(0)
     x, g = (tf.constant(rng.standard_normal(shape) * 3 + 1, "float32") for _ in range(2))
     ours, theirs = ct.BatchNorm2d(3), keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9)
-    theirs.build(shape)
+    for norm in (ours, theirs):
+        norm.build(shape)
     start = [rng.random(3).astype("float32") + 0.5 for _ in range(4)]
     found = []
     for norm in (ours, theirs):
