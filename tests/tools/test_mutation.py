@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import mutation
-from tools.mutations import patterns, places, plugins, sandbox
+from tools.mutations import patterns, places, plugins, runner, sandbox
 from tools.mutations.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,6 +146,30 @@ def test_marks_are_put_at_the_head_of_functions():
     finally:
         delattr(__import__("builtins"), plugins.MARKS)
     assert found == {"torch/a.py:A.forward"} and space["A"].call.__doc__ == "Doc."
+
+
+def test_tests_are_chosen_by_what_they_reach_and_must_fail_twice(toy, monkeypatch):
+    work = runner.Runner(toy, toy / "known.json", seconds=2, slowest=5)
+    reaches = {"t::a[1]": "Gate.forward", "t::a[2]": "Gate.forward", "t::b": "Gate.forward"}
+    work.tests = {
+        name: {"outcome": "passed", "seconds": 0.5 + i, "reaches": [f"torch/merges.py:{scope}"]}
+        for i, (name, scope) in enumerate({**reaches, "t::c": "Other"}.items())
+    }
+    work.tests["t::b"]["seconds"] = 1.0
+    mutant = places.Mutant("m", "twin", (("torch/merges.py", "Gate.forward"),), {})
+    assert work.chosen(mutant) == (["t::a[1]", "t::b"], 1)  # the second case is over the time
+
+    failures = iter(["t::a[1]", "", "t::b", "t::b"])  # the first passes when it is asked again
+
+    def meet(ids):
+        failed = next(failures)
+        return (1, failed, "assert 1 == 2") if failed else (0, "", "")
+
+    monkeypatch.setattr(work, "_meet", meet)
+    result = work.run(mutant, {"torch/merges.py": "changed"})
+    work.sandbox.remove()
+    assert (result["outcome"], result["by"]) == ("caught", "t::b")
+    assert work.tests["t::a[1]"]["outcome"] == "unreliable"
 
 
 def test_survivors_that_are_known_name_their_reason():

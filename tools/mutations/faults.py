@@ -181,8 +181,6 @@ _MERGES = (
         "stochastic depth has no survival factor at test time",
         "StochasticDepth.forward",
         ("self.survival * branch", "branch"),
-        ("np.full(A_, self.survival, B_)", "np.full(A_, 1.0, B_)"),
-        where=ALL,
     ),
     _one(
         "linear decay begins at survival 1",
