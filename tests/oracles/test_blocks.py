@@ -196,3 +196,19 @@ def test_residual_block_with_the_article_s_signature():
             check(framework, made, basic("B", 4, 2), normal(3, 3, 5, 6))
         else:
             assert made.shape == (3, 3, 3, 4) and float(made.numpy().min()) == 0.0
+
+
+@pytest.mark.parametrize("framework", BOTH)
+def test_a_block_changes_no_size_unless_it_is_told_to(framework):
+    # The article's signature: without strides, x and F(x) have one shape and can be added.
+    package = PACKAGES[framework]
+    if framework == "torch":
+        y = package.residual_block(4, 4)(torch.zeros(2, 4, 6, 6))
+        assert tuple(y.shape) == (2, 4, 6, 6)
+    else:
+        assert tuple(package.residual_block(np.zeros((2, 6, 6, 4), "float32"), 4).shape) == (
+            2,
+            6,
+            6,
+            4,
+        )

@@ -76,3 +76,15 @@ def test_psnr_by_hand():
     one[0, 0] += 0.6
     mse = torch.nn.functional.mse_loss(torch.tensor(one), torch.tensor(clean)).item()
     assert metrics.psnr(clean, one) == pytest.approx(-10 * math.log10(mse))
+
+
+def test_programs_timed_in_turns_are_told_apart(monkeypatch):
+    # By a clock that each program moves by so much, the ratio is theirs: 3 seconds over 1.
+    clock = [0.0]
+    monkeypatch.setattr(measures.time, "process_time", lambda: clock[0])
+
+    def moves(seconds):
+        return lambda: clock.__setitem__(0, clock[0] + seconds)
+
+    found = measures.time_in_turns(moves(3.0), moves(1.0), repetitions=3)
+    assert found.ratio == pytest.approx(3) and found.noise == pytest.approx(0)

@@ -162,3 +162,18 @@ def test_numbers_of_parameters(framework):
     model = fill(build(framework, "residual_mlp", 3, 2, 2, 4))
     assert run(framework, model, normal(5, 3)).y.shape == (5, 2)
     assert sum(a.size for a in weights.named_arrays(model).values()) == 16 + 2 * 2 * 20 + 10
+
+
+@pytest.mark.parametrize("framework", BOTH)
+def test_a_temporal_block_reads_neighbours_unless_it_is_told_to(framework):
+    # Two convolutions of kernel 3 and dilation 1 reach two steps to either side.
+    layer = fill(build(framework, "TemporalBlock", 4))
+    x = normal(1, 9, 4)
+    moved = x.copy()
+    moved[0, 4] += 1
+
+    def out(values):  # by running statistics: a batch's own would mix all steps
+        return run(framework, layer, values, training=False).y
+
+    differs = np.abs(out(moved) - out(x)).max((0, 2))
+    assert np.flatnonzero(differs > 1e-6).tolist() == [2, 3, 4, 5, 6]

@@ -268,3 +268,14 @@ def test_timm_s_squeeze_and_excitation():
                 p.copy_(q.reshape(p.shape))
     x = torch.from_numpy(normal(1, 3, 64, 64).astype("float32"))
     near(ours(x).detach(), theirs(x).detach(), 1e-5)
+
+
+@pytest.mark.parametrize("framework", BOTH)
+def test_resnet50_v2_halves_an_image_twice_before_its_stages(framework, undrawn):
+    # Keras's ResNet50V2: conv1 with stride 2, then the pool: 64 x 64 pixels become 16 x 16.
+    model = PACKAGES[framework].resnet50_v2(seed=0)
+    if framework == "torch":
+        assert tuple(model.stem(torch.zeros(1, 3, 64, 64)).shape) == (1, 64, 16, 16)
+    else:
+        stem = next(layer for layer in model.layers if layer.name == "stem")
+        assert tuple(stem(np.zeros((1, 64, 64, 3), "float32")).shape) == (1, 16, 16, 64)
