@@ -64,6 +64,7 @@ from companion.tensorflow.networks import (
     wide_resnet50_2,
 )
 from companion.tensorflow.preactivation import PreActivationBlock, PreActivationBottleneckBlock
+from companion.tensorflow.prediction import evaluate, predict
 from companion.tensorflow.residual import (
     Residual,
 )
@@ -94,9 +95,7 @@ from companion.tensorflow.shortcuts import (
 from companion.tensorflow.speech import TemporalBlock, speech_resnet
 from companion.tensorflow.squeeze_excitation import SEBottleneckBlock, SqueezeExcitation
 from companion.tensorflow.training import (
-    evaluate,
     fit,
-    predict,
     train,
     use_threads,
 )

@@ -20,13 +20,12 @@ from companion.recipe import (
     Recipe,
     batches,
     check_classes,
-    check_examples,
-    check_labels,
     check_training,
     divergence_error,
 )
 from companion.tensorflow import distributed
 from companion.tensorflow.optimizers import make_optimizer
+from companion.tensorflow.prediction import check_axes, numpy_dtype, weight_dtype
 
 
 def use_threads(threads: int = 1) -> None:
@@ -133,9 +132,9 @@ def train(
 
 def _checked(model: keras.Model, data: Any, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
-    x, y = check_training(data, recipe, _numpy_dtype(model))
+    x, y = check_training(data, recipe, numpy_dtype(model))
     distributed.check(model, recipe)
-    _check_axes("x_train", model, x)
+    check_axes("x_train", model, x)
     shape = getattr(model, "output_shape", None)
     if recipe.loss == "cross_entropy" and isinstance(shape, tuple):
         check_classes(shape[-1], data.num_classes)
@@ -143,7 +142,7 @@ def _checked(model: keras.Model, data: Any, recipe: Recipe) -> tuple[np.ndarray,
 
 
 def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    dtype = _dtype(model)
+    dtype = weight_dtype(model)
     if recipe.loss == "cross_entropy":
         loss, metrics = CrossEntropy(recipe.label_smoothing, dtype=dtype), [accuracy]
     else:
@@ -167,17 +166,6 @@ def _state_tensors(model: keras.Model) -> dict[str, keras.Variable]:
     """
     parts = {"model": model.variables, "optimizer": model.optimizer.variables}
     return {f"{part}.{i}": v for part, found in parts.items() for i, v in enumerate(found)}
-
-
-def _dtype(model: keras.Model) -> str:
-    """Return the precision of the model's weights."""
-    variables = getattr(model, "variables", ())  # one frozen for inference has none
-    dtypes = [v.dtype for v in variables if str(v.dtype).startswith(("float", "bfloat"))]
-    return dtypes[0] if dtypes else keras.config.floatx()
-
-
-def _numpy_dtype(model: keras.Model) -> str:
-    return "float64" if _dtype(model) == "float64" else "float32"
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -248,58 +236,3 @@ class _Watch(keras.callbacks.Callback):
         rate = self.rate(self.steps - 1)
         self.history = self.history.append(logs["loss"], logs.get("accuracy", 0.0), seconds, rate)
         self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
-
-
-def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Return what the model makes of x in inference mode: logits, mostly.
-
-    Parameters
-    ----------
-    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T). It is computed
-        with in the model's precision, and stays as it is.
-    batch_size: examples at a time, default 256.
-
-    Returns
-    -------
-    (N, ...), channels or classes last.
-
-    Raises
-    ------
-    ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
-    """
-    x = check_examples("test", x, dtype=_numpy_dtype(model))
-    batch_size = _checks.positive_int("batch_size", batch_size)
-    _check_axes("x", model, x)
-    parts = []
-    for batch in (x[i : i + batch_size] for i in range(0, len(x), batch_size)):
-        outputs = np.asarray(model.predict_on_batch(batch))
-        parts.append(outputs[: len(batch)])  # each replica of a strategy returns all of them
-    return np.concatenate(parts)
-
-
-def evaluate(
-    model: keras.Model, x: np.ndarray, y: np.ndarray, batch_size: int = 256
-) -> tuple[float, float]:
-    """Return mean cross-entropy in nats and accuracy in [0, 1], in inference mode.
-
-    Parameters
-    ----------
-    x: as for :func:`predict`.
-    y: integer labels for each example, step or pixel; those of -1 are ignored.
-
-    Raises
-    ------
-    ValueError: examples or labels of the wrong form.
-    """
-    logits = predict(model, x, batch_size)
-    y = check_labels("test", np.asarray(x), y, logits.shape[-1])
-    labels, logits = y[y >= 0], logits[y >= 0]
-    loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    return float(ops.mean(loss)), float((logits.argmax(-1) == labels).mean())
-
-
-def _check_axes(name: str, model: keras.Model, x: np.ndarray) -> None:
-    """Raise where Keras would add or drop an axis without a word."""
-    expected = getattr(model, "input_shape", None)
-    if isinstance(expected, tuple):
-        _checks.rank(name, np.shape(x), len(expected), f"like {expected}")

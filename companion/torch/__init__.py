@@ -63,6 +63,7 @@ from companion.torch.networks import (
     wide_resnet50_2,
 )
 from companion.torch.preactivation import PreActivationBlock, PreActivationBottleneckBlock
+from companion.torch.prediction import evaluate, predict
 from companion.torch.residual import (
     Residual,
 )
@@ -93,9 +94,7 @@ from companion.torch.shortcuts import (
 from companion.torch.speech import TemporalBlock, speech_resnet
 from companion.torch.squeeze_excitation import SEBottleneckBlock, SqueezeExcitation
 from companion.torch.training import (
-    evaluate,
     fit,
-    predict,
     train,
     use_threads,
 )

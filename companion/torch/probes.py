@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.measures import Operation
+from companion.torch.graph import operation_graph
+from companion.torch.lesions import swapped_blocks, without_blocks
 from companion.torch.residual import Residual
+
+__all__ = [
+    "activation_variances",
+    "block_jacobian",
+    "gradient_norms",
+    "input_gradients",
+    "loss_surface",
+    "operation_graph",
+    "path_gradients",
+    "residual_blocks",
+    "swapped_blocks",
+    "without_blocks",
+]
 
 Loss = Callable[[], Tensor]
 
@@ -26,83 +38,6 @@ def residual_blocks(model: nn.Module) -> dict[str, Residual]:
         if isinstance(module, Residual) and not inside:
             found[name] = module
     return found
-
-
-_KINDS = {
-    "Add": "+",
-    "Addmm": "dense",
-    "Cat": "concatenate",
-    "ConstantPadNd": "pad with zeros",
-    "MaxPool2DWithIndices": "max pool",
-    "Mul": "times",
-    "NativeBatchNorm": "batch norm",
-    "Relu": "ReLU",
-    "Sub": "-",
-    "UpsampleNearest2D": "upsample",
-}
-
-
-def operation_graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Operation]:
-    """Return the operations that led from x to ``module(x)``, each with what it read, in order.
-
-    They are read off the record that autograd kept of this very run, so a picture drawn from them
-    cannot show a connection that is not there. What acts on parameters alone is left out.
-
-    Parameters
-    ----------
-    module: differentiable; it runs once as it is, and in training mode a batch norm takes note.
-    x: its input, a batch.
-
-    Raises
-    ------
-    ValueError: an output that no operation made of x.
-    """
-    x = x.detach().requires_grad_()
-    found: dict[Any, Operation | None] = {}
-
-    def visit(node: Any) -> Operation | None:
-        if node not in found:
-            kind = re.sub(r"Backward\d*$", "", type(node).__name__)
-            if kind == "AccumulateGrad":
-                found[node] = Operation("x", "x", ()) if node.variable is x else None
-                return found[node]
-            parents = [visit(parent) for parent, _ in node.next_functions if parent is not None]
-            read = [operation for operation in parents if operation is not None]
-            inputs = tuple(operation.name for operation in read)
-            if not inputs:
-                found[node] = None  # a transposed weight, say
-            elif _passes(node, kind) or (kind == "Slice" and read[0].kind == _kind(node, kind)):
-                found[node] = read[0]  # rows, then columns: one thinning of the pixels
-            else:
-                number = sum(operation is not None for operation in found.values())
-                found[node] = Operation(f"{kind.lower()}{number}", _kind(node, kind), inputs)
-        return found[node]
-
-    last = module(x).grad_fn
-    if last is None or visit(last) is None:
-        raise ValueError("module must use x, got an output that no operation made of it")
-    kept: dict[str, Operation] = {o.name: o for o in found.values() if o is not None}
-    return [operation for operation in kept.values() if operation.name != "x"]
-
-
-def _kind(node: Any, kind: str) -> str:
-    if kind == "Convolution":
-        rows, columns = node._saved_weight.shape[2:]
-        return f"{rows}x{columns} conv"
-    if kind == "Slice" and node._saved_step == 1:
-        return "crop"
-    if kind == "Slice":
-        return f"1 in {node._saved_step**2} pixels"  # rows and columns, always both here
-    return _KINDS.get(kind, kind.lower())
-
-
-def _passes(node: Any, kind: str) -> bool:
-    """Whether the operation hands on all its values, as a slice over a whole axis does."""
-    if kind == "Slice":
-        length = node._saved_self_sym_sizes[node._saved_dim]
-        start, end = node._saved_start or 0, node._saved_end
-        return node._saved_step == 1 and start == 0 and (end is None or end >= length)
-    return kind in ("Alias", "View")
 
 
 def gradient_norms(model: nn.Module, loss: Loss) -> dict[str, float]:
@@ -228,68 +163,6 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
         same = [passed for passed, _ in split] + [torch.zeros_like(at)]
         gradients = [a + b for a, b in zip(same, longer, strict=True)]
     return np.array([float(g.norm()) for g in gradients])
-
-
-_PARTS = ("preactivation", "branch", "shortcut", "merge", "activation")
-
-
-class _TakeShortcut(nn.Module):
-    def forward(self, shortcut: Tensor, *branch: Tensor) -> Tensor:
-        return shortcut
-
-
-@contextmanager
-def without_blocks(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
-    """Within the context, the named blocks hand on their shortcut alone (Veit et al. 2016, 4.1).
-
-    A block of the plain control, which has no shortcut, hands on its input.
-
-    Raises
-    ------
-    ValueError: a name that is no residual connection. At a call, a plain block whose shape changes
-        fails in what follows it.
-    """
-    blocks = _named(model, names)
-    kept = [{name: getattr(block, name) for name in _PARTS} for block in blocks]
-    try:
-        for block in blocks:
-            if block.shortcut is None:
-                block.preactivation = block.activation = nn.Identity()
-            block.branch, block.merge = nn.Identity(), _TakeShortcut()
-        yield
-    finally:
-        for block, parts in zip(blocks, kept, strict=True):
-            for name, part in parts.items():
-                setattr(block, name, part)
-
-
-@contextmanager
-def swapped_blocks(model: nn.Module, first: str, second: str) -> Iterator[None]:
-    """Within the context, two blocks of equal shapes change places (Veit et al. 2016, section 4.3).
-
-    Raises
-    ------
-    ValueError: a name that is no residual connection.
-    """
-    one, other = _named(model, [first, second])
-    kept = {name: (getattr(one, name), getattr(other, name)) for name in _PARTS}
-    try:
-        for name, (a, b) in kept.items():
-            setattr(one, name, b)
-            setattr(other, name, a)
-        yield
-    finally:
-        for name, (a, b) in kept.items():
-            setattr(one, name, a)
-            setattr(other, name, b)
-
-
-def _named(model: nn.Module, names: Sequence[str]) -> list[Residual]:
-    modules = dict(model.named_modules())
-    for name in names:
-        if not isinstance(modules.get(name), Residual):
-            raise ValueError(f"names must be of residual connections, got {name!r}")
-    return [modules[name] for name in names]  # type: ignore[misc]
 
 
 def loss_surface(

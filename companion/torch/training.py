@@ -21,14 +21,20 @@ from companion.recipe import (
     batches,
     check_batch_size,
     check_classes,
-    check_examples,
-    check_labels,
     check_training,
     divergence_error,
 )
 from companion.torch.distributed import World, checksum, current_world, data_parallel
-from companion.torch.layers import in_inference_mode
 from companion.torch.optimizers import Optimizer, make_optimizer
+from companion.torch.prediction import (
+    accuracy,
+    channels_second,
+    first_float,
+    numpy_dtype,
+    predict,
+    to_array,
+    to_tensor,
+)
 
 
 def use_threads(threads: int = 1) -> None:
@@ -128,7 +134,7 @@ def train(
                 torch.manual_seed(int(rng.integers(2**63)))
             for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
                 rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                output = network(_to_tensor(world.shard(inputs), model))
+                output = network(to_tensor(world.shard(inputs), model))
                 share = _share(targets, recipe, world)
                 loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
                 value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
@@ -149,7 +155,7 @@ def _checked(
     model: nn.Module, data: Any, recipe: Recipe, world: World
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
-    x, y = check_training(data, recipe, _numpy_dtype(model))
+    x, y = check_training(data, recipe, numpy_dtype(model))
     if world.size > 1:
         parts = {**model.state_dict(), **dict(model.named_parameters())}
         world.check_same_inputs(
@@ -182,17 +188,13 @@ def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
 def _loss_and_accuracy(output: Tensor, targets: np.ndarray, recipe: Recipe) -> tuple[Tensor, float]:
     """Return the mean loss and the accuracy, over labels that are not ignored (-1)."""
     if recipe.loss == "squared_error":
-        return F.mse_loss(output, _channels_second(torch.from_numpy(targets).to(output))), 0.0
+        return F.mse_loss(output, channels_second(torch.from_numpy(targets).to(output))), 0.0
     if not (targets >= 0).any():  # the mean over nothing would not be a number
         return output.sum() * 0, 0.0
     labels = torch.from_numpy(targets).to(output.device)
     logits = output.movedim(1 if output.ndim == 4 else -1, 1)  # images have classes there already
     loss = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=recipe.label_smoothing)
-    return loss, _accuracy(logits, labels)
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return float((logits.argmax(1) == labels)[labels >= 0].float().mean())
+    return loss, accuracy(logits, labels)
 
 
 def _state_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -208,10 +210,10 @@ def _state_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 def _arrays(model: nn.Module, optimizer: Optimizer) -> dict[str, np.ndarray]:
     """Return copies of all that a step changes, and of the states of the random generators."""
     tensors = {**_state_tensors(model, optimizer), "generator": torch.get_rng_state()}
-    device = _first_float(model).device
+    device = first_float(model).device
     if device.type == "cuda":
         tensors["generator.cuda"] = torch.cuda.get_rng_state(device)
-    return {name: _to_array(tensor).copy() for name, tensor in tensors.items()}
+    return {name: to_array(tensor).copy() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
@@ -225,79 +227,5 @@ def _restore(
         tensor.copy_(tensors[name])
     torch.set_rng_state(tensors["generator"])
     if "generator.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["generator.cuda"], _first_float(model).device)
+        torch.cuda.set_rng_state(tensors["generator.cuda"], first_float(model).device)
     optimizer.step_count = resume.epoch * steps
-
-
-def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Return what the model makes of x in inference mode: logits, mostly.
-
-    Parameters
-    ----------
-    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T). It is computed
-        with on the model's device and in its precision, and stays as it is.
-    batch_size: examples at a time, default 256.
-
-    Returns
-    -------
-    (N, ...), channels or classes last.
-
-    Raises
-    ------
-    ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
-    """
-    x = check_examples("test", x, dtype=_numpy_dtype(model))
-    size = _checks.positive_int("batch_size", batch_size)
-    # Not torch.inference_mode: there PyTorch keeps no count of what is written in place, and
-    # Residual could not refuse a branch that overwrites its input.
-    with in_inference_mode(model), torch.no_grad():
-        batches = (x[i : i + size].copy() for i in range(0, len(x), size))
-        whole = torch.cat([model(_to_tensor(batch, model)).cpu() for batch in batches])
-    return _to_array(whole.permute(0, 2, 3, 1) if whole.ndim == 4 else whole)
-
-
-def evaluate(
-    model: nn.Module, x: np.ndarray, y: np.ndarray, batch_size: int = 256
-) -> tuple[float, float]:
-    """Return mean cross-entropy in nats and accuracy in [0, 1], in inference mode.
-
-    Parameters
-    ----------
-    x: as for :func:`predict`.
-    y: integer labels for each example, step or pixel; those of -1 are ignored.
-
-    Raises
-    ------
-    ValueError: examples or labels of the wrong form.
-    """
-    logits = torch.from_numpy(predict(model, x, batch_size)).movedim(-1, 1)
-    labels = torch.from_numpy(check_labels("test", np.asarray(x), y, logits.shape[1]))
-    loss = F.cross_entropy(logits, labels, ignore_index=-1).item()
-    return loss, _accuracy(logits, labels)
-
-
-def _first_float(model: nn.Module) -> Tensor:
-    """Return a parameter that says where the model is, and in which precision."""
-    tensors = (p for p in (*model.parameters(), *model.buffers()) if p.is_floating_point())
-    return next(tensors, torch.empty(0, dtype=torch.float32))
-
-
-def _numpy_dtype(model: nn.Module) -> str:
-    return "float64" if _first_float(model).dtype == torch.float64 else "float32"
-
-
-def _to_tensor(x: np.ndarray, model: nn.Module) -> Tensor:
-    """Return an array as a tensor that the model takes."""
-    like, tensor = _first_float(model), torch.from_numpy(np.ascontiguousarray(x))
-    return _channels_second(tensor.to(like.device, like.dtype if x.dtype.kind == "f" else None))
-
-
-def _channels_second(x: Tensor) -> Tensor:
-    # Images (N, H, W, C) become (N, C, H, W) in the order of their bytes, which convolutions like.
-    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
-
-
-def _to_array(tensor: Tensor) -> np.ndarray:
-    """Return a tensor as an array; NumPy has no bfloat16, and float32 holds it exactly."""
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

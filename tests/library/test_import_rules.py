@@ -22,14 +22,6 @@ AT_HOME = (
 )
 #: Where one is imported inside a function, once a command needs it.
 LATE = ("cli/", "book/cli/")
-#: Files still over 300 lines.
-LONG = {
-    "book/bench/torch.py",
-    "tensorflow/networks.py",
-    "tensorflow/training.py",
-    "torch/probes.py",
-    "torch/training.py",
-}
 FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 
@@ -129,5 +121,4 @@ def test_a_missing_framework_names_the_extra(framework):
 
 @pytest.mark.parametrize("file", FILES)
 def test_no_file_outgrows_a_sitting(file):
-    lines = len(FILES[file].read_text("utf-8").splitlines())
-    assert lines <= (400 if file in LONG else 300)
+    assert len(FILES[file].read_text("utf-8").splitlines()) <= 300

@@ -23,6 +23,8 @@ ALONE = {
     "checkpointed.py",  # Keras has no segments that are computed again
     "_layer.py",  # what Keras asks of every layer
     "_tracing.py",  # and torch.fx of every module
+    "graph.py",  # autograd's record of a run; TensorFlow's tape shows none
+    "lesions.py",  # the book measures them in PyTorch
 }
 #: Names whose documentation differs, since what they do or take differs.
 DIFFERENT = {

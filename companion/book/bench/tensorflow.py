@@ -8,7 +8,7 @@ import tensorflow as tf
 from companion.book.bench.timing import Comparison, Program
 from companion.tensorflow.inference import optimize_for_inference
 from companion.tensorflow.networks import cifar_resnet
-from companion.tensorflow.training import predict
+from companion.tensorflow.prediction import predict
 
 
 def comparisons() -> list[Comparison]:
