@@ -1,7 +1,8 @@
 """Name the tests that what has changed since the last commit asks for; make quick runs them.
 
 The rule of the mirror: companion/<path>/x.py is tested by tests/library/<path>/test_x.py, where
-torch, tensorflow and reference share tests/library/test_x.py; companion/book/y by tests/book. Where
+torch, tensorflow and reference share tests/library/test_x.py; companion/book/y by tests/book, and
+tools/z.py by tests/tools/test_z.py. An oracle may be of several: tests/oracles/test_x_y.py. Where
 the rule names no test, and where nothing has changed, the tests of the one equation and its parts.
 """
 
@@ -19,11 +20,17 @@ ALWAYS = ("tests/library/test_import_rules.py",)
 #: The equation, its parts, and their equality in the three implementations.
 CORE = (
     "tests/library/test_reference.py",
+    "tests/library/test_residual.py",
     "tests/library/test_blocks.py",
     "tests/library/test_merges.py",
     "tests/oracles/test_blocks.py",
     "tests/oracles/test_merges.py",
 )
+#: Modules without a file of their own among the tests, and where theirs are.
+ELSEWHERE = {
+    "checkpointed": ("tests/oracles/test_probes.py",),  # by the bytes that it keeps
+    "optimizers": ("tests/library/test_training.py", "tests/oracles/test_recipe.py"),
+}
 #: Processes that train, networks that are exported: minutes each, for make test.
 SLOW = (
     "test_cli",
@@ -55,6 +62,8 @@ def mirror(file: str) -> list[str]:
         tests = sorted((ROOT / "tests" / "book").glob("test_*.py"))
         named = (t for t in tests if f'experiment("{stem}")' in t.read_text("utf-8"))
         return [test.relative_to(ROOT).as_posix() for test in named]
+    if top == "tools":
+        return [f"tests/tools/test_{'mutation' if path.parts[1] == 'mutations' else stem}.py"]
     if top == "book":
         return ["tests/book/test_pages.py", "tests/book/test_glossary.py"]
     if top != "companion" or path.suffix != ".py":
@@ -62,10 +71,18 @@ def mirror(file: str) -> list[str]:
     if path.parts[1] == "book":  # companion/book/bench/timing.py: tests/book/test_bench.py
         return [f"tests/book/test_{part.removesuffix('.py')}.py" for part in path.parts[2:]]
     folders = path.parts[1:-1]
-    if folders and folders[0] in SHARED:
-        return [f"tests/library/test_{stem}.py", f"tests/oracles/test_{stem}.py"]
-    place = "/".join(("tests", "library", *folders))
-    return [f"{place}/test_{name}.py" for name in (stem, *folders[-1:])]
+    place = "/".join(("tests", "library", *(folder for folder in folders if folder not in SHARED)))
+    names = (stem, *folders[-1:])  # companion/data/mnist.py: test_mnist.py and test_data.py
+    own = [f"{place}/test_{name}.py" for name in names]
+    if folders[:1] == ("data",):  # whose modules have the names of networks
+        return own
+    return [*own, *(test for name in names for test in oracles(name)), *ELSEWHERE.get(stem, ())]
+
+
+def oracles(name: str) -> list[str]:
+    """Return the oracles of a module; test_unet_dncnn.py is of two."""
+    files = sorted((ROOT / "tests" / "oracles").glob("test_*.py"))
+    return [f.relative_to(ROOT).as_posix() for f in files if f"_{name}_" in f"{f.stem}_"]
 
 
 def affected(files: Iterable[str]) -> list[str]:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import companion
+from tools import affected
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = (ROOT / "book" / "api" / "index.md").read_text("utf-8").partition("## Where is what")[2]
 SHARED = ("reference", "torch", "tensorflow")
+PUBLIC = sorted({p.stem for part in SHARED for p in (ROOT / "companion" / part).glob("[!_]*.py")})
 #: Tests of the library that are of no one module: of all, or of several at work.
 OF_SEVERAL = {
     "import_rules",
@@ -62,7 +64,7 @@ def test_every_module_of_a_framework_stands_on_the_map(framework):
 def test_paths_and_modules_in_words_are_there(file):
     text = (ROOT / file).read_text("utf-8")
     for path in paths(text):
-        if "test_x" not in path and path != "companion/book/y":  # of the rule, not of a file
+        if not re.search(r"test_[xz]\b|/[yz]\b", path):  # of the rule, not of a file
             assert (ROOT / path).exists(), path
     for module in re.findall(r"`(companion(?:\.\w+)+)`", text):
         place = ROOT / module.replace(".", "/")
@@ -82,3 +84,15 @@ def test_the_tests_mirror_the_library():
             names = names.union(*(modules(folder / part) for part in SHARED))
         name = test.stem.removeprefix("test_")
         assert name in names | OF_SEVERAL, f"{test} is named for no module"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_module_of_a_framework_has_a_test_of_its_name(name):
+    own = ROOT / "tests" / "library" / f"test_{name}.py"
+    found = own.exists() or affected.oracles(name) != []
+    assert found != (name in affected.ELSEWHERE), f"{name} has none, or stands in ELSEWHERE too"
+
+
+@pytest.mark.parametrize("test", sorted(t for tests in affected.ELSEWHERE.values() for t in tests))
+def test_tests_that_stand_elsewhere_are_there(test):
+    assert (ROOT / test).exists()

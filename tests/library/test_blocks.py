@@ -1,10 +1,9 @@
-"""PyTorch and TensorFlow hold the same function: outputs, gradients, refusals."""
+"""Blocks of three implementations hold the same function: outputs, gradients, refusals."""
 
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
+import itertools
 
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
-
-torch.set_num_threads(1)
+from tests.library.harness import agree_as_blocks, refused_alike, saved_as_block
 
 
 def possible(o):
@@ -31,7 +29,7 @@ def well_conditioned(o):
 
     Over two values it leaves their sign alone, and what float32 keeps of the gradient is rounding:
     the frameworks then differ from each other as much as each differs from the exact result. Such
-    blocks are compared in float64, in test_reference.py.
+    blocks are compared in float64, below.
     """
     values = o["batch"] * -(-o["height"] // o["stride"]) * -(-o["width"] // o["stride"])
     return values >= 12 or not o["training"]
@@ -152,54 +150,63 @@ def _close(a, b, tolerance):
     assert np.abs(a - b).max() <= tolerance * max(1.0, np.abs(b).max())
 
 
-@pytest.mark.parametrize("residual", [True, False])
-def test_one_seed_starts_both_frameworks_alike(residual):
-    options = {"residual": residual, "in_channels": 1, "seed": 3}
-    a = weights.named_arrays(cp.cifar_resnet(8, **options))
-    b = weights.named_arrays(ct.cifar_resnet(8, **options))
-    assert list(a) == list(b)
-    assert all((a[name] == b[name]).all() for name in a)
-
-
-def test_plain_control_starts_with_the_same_branches():
-    residual = weights.named_arrays(cp.mnist_resnet(seed=1))
-    plain = weights.named_arrays(cp.mnist_resnet(seed=1, residual=False))
-    assert plain.keys() < residual.keys()
-    assert all((plain[name] == residual[name]).all() for name in plain)
-
-
-def test_transfer_there_and_back_is_exact():
-    source, middle = cp.cifar_resnet(8, seed=0), ct.cifar_resnet(8, seed=1)
-    back = cp.cifar_resnet(8, seed=2)
-    weights.transfer(source, middle)
-    weights.transfer(middle, back)
-    a, b = weights.named_arrays(source), weights.named_arrays(back)
-    assert all((a[name] == b[name]).all() for name in a)
-
-
-def test_transfer_refuses_another_shape_and_changes_nothing():
-    source, target = cp.cifar_resnet(8, seed=0), cp.cifar_resnet(8, width=8, seed=1)
-    before = weights.named_arrays(target)
-    with pytest.raises(ValueError, match=r"stem\.conv"):
-        weights.transfer(source, target)
-    after = weights.named_arrays(target)
-    assert all((before[name] == after[name]).all() for name in before)
-
-
+@pytest.mark.parametrize("block", ["BasicBlock", "BottleneckBlock"])
 @pytest.mark.parametrize(
-    ("build", "count"),
-    [
-        (cp.resnet18, 11_689_512),
-        (cp.resnet34, 21_797_672),
-        (cp.resnet50, 25_557_032),
-        (cp.resnet101, 44_549_160),
-        (cp.resnet152, 60_192_808),
-        (lambda: cp.cifar_resnet(20), 269_722),
-        (lambda: cp.cifar_resnet(110), 1_727_962),
-    ],
+    ("option", "stride", "size"), list(itertools.product("ABC", (1, 2), (2, 5, 6)))
 )
-def test_parameter_counts_are_the_published_ones(build, count):
-    assert sum(p.numel() for p in build().parameters()) == count
+@pytest.mark.parametrize("residual", [True, False])
+def test_blocks_equal_pytorch_in_double_precision(block, option, stride, size, residual):
+    options = {"stride": stride, "shortcut": option, "residual": residual}
+    theirs = getattr(cp, block)(4, 8, **options).double()
+    ours = getattr(ref, block)(4, 8, **options)
+    weights.transfer(theirs, ours)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(3, 4, size, size))
+    tx = torch.from_numpy(x).requires_grad_()
+    for training in (True, False):  # inference reads the statistics that training left
+        theirs.train(training)
+        ty, y = theirs(tx), ours.forward(x, training)
+        np.testing.assert_allclose(y, ty.detach(), rtol=1e-12, atol=1e-12)
+        dy = rng.normal(size=y.shape)
+        tx.grad = None
+        theirs.zero_grad()
+        ty.backward(torch.from_numpy(dy))
+        np.testing.assert_allclose(ours.backward(dy), tx.grad, rtol=1e-10, atol=1e-11)
+        gradients = {
+            f"{name}.{key}": g
+            for name, inner in ours.named_layers()
+            for key, g in inner.grads.items()
+        }
+        for name, p in theirs.named_parameters():
+            np.testing.assert_allclose(gradients[name], p.grad, rtol=1e-10, atol=1e-11)
+    a, b = weights.named_arrays(theirs), weights.named_arrays(ours)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-13, atol=1e-14)
+
+
+KINDS = ["BottleneckBlockV1", "WideBottleneckBlock"]
+BLOCKS = [
+    *((name, (8, 16, 2), {"shortcut": option}) for name in KINDS for option in "ABC"),
+    *((name, (8, 8), {"residual": False}) for name in KINDS),
+    ("ResNeXtBlock", (32, 64, 2), {}),
+]
+SAVED = [
+    ("BottleneckBlockV1", (8, 16, 2), {"shortcut": "A"}),
+    ("WideBottleneckBlock", (8, 16, 2), {"shortcut": "C"}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options"), BLOCKS)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", [7, 8])
+def test_blocks_agree(name, args, options, training, size):
+    agree_as_blocks(name, args, options, training, size)
+
+
+@pytest.mark.parametrize(("name", "args", "options"), SAVED)
+def test_keras_blocks_are_saved_whole(name, args, options, tmp_path):
+    saved_as_block(name, args, options, tmp_path)
 
 
 BAD = [
@@ -211,76 +218,11 @@ BAD = [
     *(("BasicBlock", (8, 8), {"residual": bad}, "residual") for bad in (1, None, "no")),
     ("BasicBlock", (8, 4), {"shortcut": "A"}, "out_channels"),
     *(("BottleneckBlock", (8, bad), {}, "out_channels") for bad in (6, 2, 0)),
-    ("ZeroPad", (8, 4), {}, "out_channels"),
-    ("ZeroPad", (8, 8, 0), {}, "stride"),
-    ("Projection", (0, 4), {}, "in_channels"),
-    ("shortcut", ("E", 4, 4), {}, "shortcut"),
-    *(("cifar_resnet", (bad,), {}, "depth") for bad in (21, 2, 0, -8, 20.0)),
-    ("cifar_resnet", (8,), {"width": 0}, "width"),
-    ("mnist_resnet", (), {"num_classes": 0}, "num_classes"),
-    ("mnist_resnet", (), {"in_channels": -1}, "in_channels"),
-    *(("mnist_resnet", (), {"seed": bad}, "seed") for bad in (-1, 0.5, "0")),
-    ("resnet18", (), {"shortcut": "Z"}, "shortcut"),
-    *(("residual_network", (bad, 10), {}, "input_shape") for bad in ((28, 28), 28, (0, 28, 1))),
-    ("residual_network", ((28, 28, 1), 0), {}, "num_classes"),
-    ("use_threads", (0,), {}, "threads"),
+    ("ResNeXtBlock", (32, 40), {}, "groups"),
+    ("WideBottleneckBlock", (8, 7), {}, "out_channels"),
 ]
 
 
 @pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
 def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    messages = []
-    for framework in (cp, ct):
-        with pytest.raises(ValueError, match=named) as caught:
-            getattr(framework, name)(*args, **options)
-        messages.append(str(caught.value).replace("(channels, height, width)", "SHAPE"))
-        messages[-1] = messages[-1].replace("(height, width, channels)", "SHAPE")
-    assert messages[0] == messages[1]
-
-
-def test_one_channel_does_not_broadcast():
-    with pytest.raises(ValueError, match="same shape"):
-        cp.Add()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4, 4))
-    with pytest.raises(ValueError, match="same shape"):
-        ct.Add()(tf.zeros((1, 4, 4, 1)), tf.zeros((1, 4, 4, 4)))
-
-
-def test_branch_in_place_is_refused():
-    with pytest.raises(ValueError, match="in place"):
-        cp.Residual(torch.nn.ReLU(inplace=True))
-
-    class Sly(torch.nn.Module):
-        def forward(self, x):
-            return x.relu_()
-
-    with pytest.raises(ValueError, match="in place"):
-        cp.Residual(Sly())(torch.ones(2))
-
-
-RELOAD = {
-    "torch": (
-        "import torch, numpy as np, companion.torch as c; m = c.mnist_resnet(seed=9); "
-        "m.load_state_dict(torch.load('model.pt'))"
-    ),
-    "tensorflow": (
-        "import keras, numpy as np, companion.tensorflow as c; "
-        "m = keras.models.load_model('model.keras')"
-    ),
-}
-
-
-@pytest.mark.parametrize("framework", RELOAD)
-def test_a_saved_model_reloads_in_a_fresh_process(framework, tmp_path):
-    package = {"torch": cp, "tensorflow": ct}[framework]
-    model = package.mnist_resnet(seed=0)
-    if framework == "torch":
-        torch.save(model.state_dict(), tmp_path / "model.pt")
-    else:
-        model.save(tmp_path / "model.keras")
-    x = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    np.save(tmp_path / "x.npy", x)
-    code = RELOAD[framework] + "; np.save('y.npy', c.predict(m, np.load('x.npy')))"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
-    np.testing.assert_allclose(
-        np.load(tmp_path / "y.npy"), package.predict(model, x), rtol=1e-6, atol=1e-6
-    )
+    refused_alike(name, args, options, named)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import companion.tensorflow as ct
 from companion import architectures, weights
-from companion.tensorflow.probes import residual_blocks
+from tests.library.harness import numbers, unique_paths
 
 IMAGE, FRAMES, VECTOR, TOKENS = (2, 6, 8, 4), (2, 5, 4), (2, 4), (2, 5)
 STREAMS = (2, 5, 4, 4)
@@ -111,11 +111,6 @@ SIMILAR = {
 }
 
 
-def numbers(shape, name=""):
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 9, shape) if name == "Embedding" else rng.random(shape, np.float32)
-
-
 def build(name, **options):
     args, own = NETWORKS[name]
     return getattr(ct, name)(*args, **{**own, **options})
@@ -146,11 +141,6 @@ def unbuilt(config):
     return {
         k: unbuilt(v) for k, v in config.items() if k not in ("build_config", "build_input_shape")
     }
-
-
-def unique_paths(layer):
-    paths = [v.path for v in layer.variables]
-    assert len(paths) == len(set(paths)), sorted(p for p in paths if paths.count(p) > 1)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -272,72 +262,6 @@ def test_the_first_weights_stay_what_they_were(name):
     np.testing.assert_allclose(found, FIRST_WEIGHTS[name], rtol=1e-5, atol=1e-3)
 
 
-# Residual: what goes to the branch, what comes back, what the control keeps.
-
-
-def test_the_preactivation_is_shared_and_parts_may_be_functions():
-    x = numbers(VECTOR)
-    calls = []
-
-    def before(x):
-        calls.append(1)
-        return x - 0.5
-
-    block = ct.Residual(lambda u: 2 * u, keras.ops.abs, keras.ops.minimum, tf.nn.relu, before)
-    u = x - 0.5
-    np.testing.assert_allclose(block(x), np.maximum(np.minimum(np.abs(u), 2 * u), 0), rtol=1e-6)
-    calls.clear()
-    assert block(x) is not None and len(calls) == 1
-    plain = ct.Residual(tf.square, None, ct.ScaledAdd(), preactivation=before)
-    np.testing.assert_allclose(plain(x), u**2, rtol=1e-6)
-    assert plain.merge is None and plain.weights == [] and weights.named_arrays(plain) == {}
-    symbol = keras.Input((4,))
-    np.testing.assert_allclose(keras.Model(symbol, plain(symbol))(x), u**2, rtol=1e-6)
-
-
-def test_what_is_no_part_is_refused():
-    for options in ({"branch": 3}, {"branch": None}, {"branch": abs, "merge": "add"}):
-        with pytest.raises(ValueError, match="must be a Keras layer or a function"):
-            ct.Residual(**options)
-
-
-@pytest.mark.parametrize("wrap", [ct.Residual, lambda a: ct.sublayer(a, 8, "none")])
-def test_further_inputs_go_to_the_branch_and_its_first_output_is_merged(wrap, tmp_path):
-    attention = keras.layers.MultiHeadAttention(2, 4, name="mine")
-    block = wrap(attention)
-    rng = np.random.default_rng(0)
-    x, memory = (rng.random(s, np.float32) for s in ((2, 5, 8), (2, 3, 8)))
-    mask = np.array([[[True, False, False]], [[True, True, False]]])
-    y = block(x, memory, attention_mask=mask, return_attention_scores=True)
-    expected = attention(x, memory, attention_mask=mask)
-    np.testing.assert_allclose(y, x + expected, rtol=1e-6)
-    assert np.abs(y - block(x, value=memory)).max() > 1e-4  # the mask counts
-    unique_paths(block)
-    assert all(v.path.startswith(block.name) and "/mine/" in v.path for v in block.variables)
-    symbols = [keras.Input(s) for s in ((5, 8), (3, 8))]
-    symbols.append(keras.Input((1, 3), dtype="bool"))
-    fresh = wrap(keras.layers.MultiHeadAttention(2, 4))
-    outputs = fresh(
-        symbols[0], value=symbols[1], attention_mask=symbols[2], return_attention_scores=True
-    )
-    model = keras.Model(symbols, outputs)
-    assert len(model.weights) == 8
-    model.save(tmp_path / "attention.keras")
-    again = keras.models.load_model(tmp_path / "attention.keras")
-    np.testing.assert_array_equal(model([x, memory, mask]), again([x, memory, mask]))
-
-
-def test_the_state_of_an_lstm_is_dropped_and_masks_pass():
-    lstm = keras.layers.LSTM(4, return_sequences=True, return_state=True)
-    x = numbers(FRAMES)
-    mask = np.arange(5) < np.array([[5], [3]])
-    block = ct.Residual(lstm)
-    np.testing.assert_allclose(block(x), x + lstm(x)[0], rtol=1e-6)
-    np.testing.assert_allclose(block(x, mask=mask), x + lstm(x, mask=mask)[0], rtol=1e-6)
-    embedded = keras.layers.Embedding(9, 4, mask_zero=True)(np.array([[1, 2, 0], [3, 0, 0]]))
-    np.testing.assert_allclose(block(embedded), embedded + lstm(embedded)[0], rtol=1e-6)
-
-
 def test_layers_of_ones_own_keep_their_names_and_are_the_branch():
     for wrap in (
         ct.Residual,
@@ -376,131 +300,6 @@ def test_every_weight_of_a_control_gets_a_gradient(name):
     assert None not in gradients
 
 
-def test_the_fixup_control_keeps_its_multiplier():
-    for residual in (True, False):
-        block = ct.FixupBlock(4, 4, residual=residual)
-        x = numbers(IMAGE)
-        block(x)
-        before = np.asarray(block.branch(x))
-        block.branch.get_layer("scale").scale.assign([3.0])
-        y = 3 * before
-        expected = np.maximum(x + y if residual else y, 0)
-        np.testing.assert_allclose(block(x), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_a_projection_shares_the_first_norm_and_relu():
-    block = ct.PreActivationBlock(4, 8, 2, "B")
-    x = numbers(IMAGE)
-    y = block(x)
-    names = [layer.name for layer in block.preactivation.layers]
-    assert names == ["norm1", "relu1"] and block.branch.layers[0].name == "conv1"
-    u = block.preactivation(x)
-    np.testing.assert_allclose(y, block.shortcut(u) + block.branch(u), rtol=1e-5, atol=1e-6)
-    raw = ct.PreActivationBlock(4, 8, 2, "A")
-    assert raw.branch.layers[0].name == "norm1"
-    np.testing.assert_allclose(raw(x), raw.shortcut(x) + raw.branch(x), rtol=1e-5, atol=1e-6)
-    first, second = ct.resnet50_v2(seed=0).get_layer("stages").layers[0].layers[:2]
-    (first,) = first.layers
-    assert [layer.name for layer in first.preactivation.layers] == ["norm", "relu"]
-    assert second.branch.layers[0].name == "norm"
-
-
-# Networks of one's own blocks.
-
-
-@keras.saving.register_keras_serializable("test_keras_expectations")
-class OwnBlock(ct.Residual):
-    """A student's block: no class attributes, no merge argument, no name."""
-
-    def __init__(self, in_channels, out_channels, stride=1, shortcut="B", residual=True):
-        conv = ct.Conv2d(in_channels, out_channels, 3, stride, name="conv")
-        branch = keras.Sequential([conv, ct.BatchNorm2d(out_channels, name="norm")])
-        carry = ct.shortcut(shortcut, in_channels, out_channels, stride)
-        super().__init__(branch, carry if residual else None, activation=keras.layers.ReLU())
-
-    def get_config(self):
-        config = super().get_config()
-        return {k: config[k] for k in config if k not in ("name", "trainable", "dtype")}
-
-
-class OwnPreActivation(ct.PreActivationBlock):
-    """What the network asks is inherited."""
-
-
-@keras.saving.register_keras_serializable("test_keras_expectations")
-def pooled(in_channels, out_channels, stride):
-    if in_channels == out_channels and stride == 1:
-        return ct.Identity()
-    pool = keras.layers.AveragePooling2D(stride, padding="same")
-    return keras.Sequential([pool, ct.Conv2d(in_channels, out_channels, 1)])
-
-
-@pytest.mark.parametrize("block", [OwnBlock, OwnPreActivation])
-@pytest.mark.parametrize("residual", [True, False])
-def test_a_network_of_ones_own_blocks(block, residual, tmp_path):
-    model = ct.cifar_resnet(8, 4, pooled, residual, seed=0, block=block)
-    blocks = [b for stage in model.get_layer("stages").layers for b in stage.layers]
-    assert all(type(b) is block for b in blocks)
-    final = block is OwnPreActivation
-    assert (model.get_layer("head").layers[0].name == "norm") == final
-    assert ("norm" in [x.name for x in model.get_layer("stem").layers]) != final
-    unique_paths(model)
-    x = numbers((2, 8, 8, 3))
-    model.save(tmp_path / "own.keras")
-    own = {} if block is OwnBlock else {"OwnPreActivation": OwnPreActivation}
-    again = keras.models.load_model(tmp_path / "own.keras", custom_objects=own)
-    np.testing.assert_array_equal(model(x), again(x))
-    assert len(residual_blocks(model)) == 3
-
-
-def test_a_class_that_keras_does_not_know_is_refused_when_loaded(tmp_path):
-    ct.cifar_resnet(8, 4, "B", seed=0, block=OwnPreActivation).save(tmp_path / "own.keras")
-    with pytest.raises(ValueError, match="block must be registered"):
-        keras.models.load_model(tmp_path / "own.keras")
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"block": "basic"}, "block must be a class"),
-        ({"merge": "rezero"}, "merge must be None or make"),
-        ({"merge": ct.Add()}, "merge must be None or make"),
-        ({"merge": lambda c: c}, "merge must be None or make"),
-        ({"shortcut": "D"}, "shortcut must be one of 'A', 'B', 'C'"),
-        ({"shortcut": lambda i, o, s: None}, "shortcut must make a layer"),
-    ],
-)
-def test_what_cannot_be_a_part_of_a_network_is_refused(options, named):
-    with pytest.raises(ValueError, match=named):
-        ct.cifar_resnet(8, 4, **{"shortcut": "B", **options})
-
-
-def test_an_unknown_block_is_refused_with_the_known_ones():
-    table = architectures.imagenet_resnet(18, "mine")
-    with pytest.raises(ValueError, match=r"architecture.block must be one of 'basic', .*'mine'"):
-        ct.ResNet(table)
-
-
-def test_merges_are_told_their_axis():
-    x = numbers((2, 4, 4, 4))
-    for axis in (1, 2, -1):
-        merge = ct.LayerScale(4, 1.0, axis=axis)
-        merge(x, x)
-        merge.scale.assign([0.0, 1.0, 2.0, 3.0])
-        shape = [1] * 4
-        shape[axis] = 4
-        expected = x + np.arange(4).reshape(shape) * x
-        np.testing.assert_allclose(merge(x, x), expected, rtol=1e-6)
-    streams = numbers((2, 5, 4, 8))
-    assert ct.Concatenate(axis=2)(streams, streams).shape == (2, 5, 8, 8)
-    for merge in (ct.LayerScale(5), ct.Highway(5)):
-        with pytest.raises(ValueError, match="5 channels on axis -1"):
-            merge(streams, streams)
-    for bad in (0, 1.5, True):
-        with pytest.raises(ValueError, match="axis"):
-            ct.Concatenate(axis=bad)
-
-
 def test_symbolic_calls_refuse_what_calls_refuse():
     symbol = keras.Input((8, 8, 3))
     for layer in (ct.Conv2d(4, 4), ct.BasicBlock(4, 4), ct.BatchNorm2d(4), ct.ZeroPad(4, 8)):
@@ -508,25 +307,6 @@ def test_symbolic_calls_refuse_what_calls_refuse():
             layer(symbol)
     with pytest.raises(ValueError, match="same shape"):
         ct.Add()(symbol, keras.Input((8, 8, 1)))
-
-
-def test_streams_are_normed_once_and_start_as_one_residual_connection(monkeypatch):
-    x = np.repeat(numbers(FRAMES)[:, :, None], 4, axis=2)
-    for make in (ct.HyperConnection, ct.ManifoldHyperConnection):
-        block = make(branch(), 4)
-        y = np.asarray(block(x))
-        expected = x + np.asarray(block.branch(x[:, :, 0]))[:, :, None]
-        np.testing.assert_allclose(y, expected, atol=1e-4)
-        seen = []
-        for part in (block.shortcut.read, block.shortcut.mix, block.shortcut.write):
-
-            def look(z, call=part.call, seen=seen):
-                seen.append(z)
-                return call(z)
-
-            monkeypatch.setattr(part, "call", look)
-        block(x)
-        assert len(seen) == 3 and all(z is seen[0] for z in seen)
 
 
 def test_no_private_module_is_imported():

@@ -1,4 +1,4 @@
-"""Every design in both frameworks: equal values and gradients, published sizes, saved whole."""
+"""Every merge in three implementations: values, gradients, its axis, what it refuses."""
 
 from __future__ import annotations
 
@@ -13,23 +13,8 @@ import companion.tensorflow as ct
 import companion.torch as cp
 from companion import architectures, weights
 from companion.weights.layer_weights import layer_weights
+from tests.library.harness import agree, lived_in, near, numbers, refused_alike
 
-torch.set_num_threads(1)
-
-SHAPED = [
-    "BottleneckBlockV1",
-    "WideBottleneckBlock",
-    "PreActivationBlock",
-    "PreActivationBottleneckBlock",
-    "SEBottleneckBlock",
-    "SeparableBlock",
-]
-BLOCKS = [
-    *((name, (8, 16, 2), {"shortcut": option}) for name in SHAPED for option in "ABC"),
-    *((name, (8, 8), {"residual": False}) for name in SHAPED),
-    ("ResNeXtBlock", (32, 64, 2), {}),
-    ("DenseLayer", (6, 4), {}),
-]
 MERGES = [
     ("Add", (), {}),
     ("ScaledAdd", (), {"initial": 0.3}),
@@ -39,49 +24,6 @@ MERGES = [
     ("Subtract", (), {}),
     ("StochasticDepth", (0.7,), {}),
 ]
-
-
-def lived_in(model, seed):
-    """Give every parameter of a PyTorch model a value that is not its initial one."""
-    rng = np.random.default_rng(seed)
-    for p in model.parameters():
-        p.data += torch.from_numpy(rng.normal(0, 0.2, p.shape)).to(p.dtype)
-
-
-def agree(source, target, x, training):
-    """Compare outputs and all gradients; x is channels first, equal weights are the callee's."""
-    source.train(training)
-    tx = torch.from_numpy(x).requires_grad_()
-    ty = source(tx)
-    dy = np.random.default_rng(1).normal(size=tuple(ty.shape)).astype(np.float32)
-    ty.backward(torch.from_numpy(dy))
-    kx = tf.constant(x.transpose(0, 2, 3, 1))
-    with tf.GradientTape() as tape:
-        tape.watch(kx)
-        ky = target(kx, training=training)
-        loss = tf.reduce_sum(ky * dy.transpose(0, 2, 3, 1))
-    dx, *dw = tape.gradient(loss, [kx, *(v.value for v in target.trainable_variables)])
-    near(ky.numpy().transpose(0, 3, 1, 2), ty.detach().numpy(), 1e-5)
-    near(dx.numpy().transpose(0, 3, 1, 2), tx.grad.numpy(), 1e-4)
-    theirs = [0.0, *sorted(float(p.grad.norm()) for p in source.parameters())]
-    ours = [0.0, *sorted(float(tf.norm(g)) for g in dw)]
-    near(np.array(ours), np.array(theirs), 1e-4)
-
-
-def near(a, b, tolerance):
-    assert a.shape == b.shape
-    assert np.abs(a - b).max() <= tolerance * max(1.0, np.abs(b).max())
-
-
-@pytest.mark.parametrize(("name", "args", "options"), BLOCKS)
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [7, 8])
-def test_blocks_agree(name, args, options, training, size):
-    source, target = (getattr(package, name)(*args, **options) for package in (cp, ct))
-    lived_in(source, 0)
-    weights.transfer(source, target)
-    x = np.random.default_rng(2).normal(size=(4, args[0], size, size)).astype(np.float32)
-    agree(source, target, x, training)
 
 
 @pytest.mark.parametrize(("name", "args", "options"), MERGES)
@@ -187,50 +129,21 @@ def test_stochastic_depth_drops_whole_branches_at_its_rate():
     assert architectures.linear_decay(4) == [0.875, 0.75, 0.625, 0.5]
 
 
-@pytest.mark.parametrize(
-    ("build", "count"),
-    [
-        (lambda p: p.wide_resnet50_2(), 68_883_240),
-        (lambda p: p.resnext50_32x4d(), 25_028_904),
-        (lambda p: p.se_resnet50(), 28_088_024),
-        (lambda p: p.wide_resnet(28, 10), 36_479_194),
-        (lambda p: p.resnet50(version="v1"), 25_557_032),
-    ],
-)
-def test_parameter_counts_are_the_published_ones(build, count):
-    assert sum(p.numel() for p in build(cp).parameters()) == count
+def test_stochastic_depth_of_the_reference_drops_whole_branches():
+    merge = ref.StochasticDepth(0.7, np.random.default_rng(0))
+    zeros, ones = np.zeros((4000, 3)), np.ones((4000, 3))
+    out = merge.forward(zeros, ones)
+    assert set(np.unique(out)) == {0.0, 1.0} and (out == out[:, :1]).all()
+    assert abs(out[:, 0].mean() - 0.7) < 0.03
+    np.testing.assert_array_equal(merge.backward(ones)[1], out)
+    np.testing.assert_array_equal(merge.forward(zeros, ones, training=False), 0.7 * ones)
+    np.testing.assert_array_equal(ref.StochasticDepth(1).forward(ones, ones), 2 * ones)
 
 
-SMALL = [
-    ("cifar_resnet", (8,), {"width": 4}),
-    ("cifar_preact_resnet", (14,), {"width": 4}),
-    ("cifar_preact_resnet", (8,), {"width": 4, "residual": False}),
-    ("wide_resnet", (10, 1), {}),
-    ("se_resnet50", (), {"num_classes": 3}),
-]
-
-
-@pytest.mark.parametrize(("name", "args", "options"), SMALL)
-def test_networks_agree_from_one_seed_and_transfer_both_ways(name, args, options):
-    here, there = (getattr(package, name)(*args, seed=5, **options) for package in (cp, ct))
-    a, b = weights.named_arrays(here), weights.named_arrays(there)
-    assert list(a) == list(b) and all((a[k] == b[k]).all() for k in a)
-    x = np.random.default_rng(0).random((2, 32, 31, 3), np.float32)
-    near(ct.predict(there, x), cp.predict(here, x), 1e-4)
-    back = getattr(cp, name)(*args, seed=6, **options)
-    weights.transfer(there, back)
-    c = weights.named_arrays(back)
-    assert all((a[k] == c[k]).all() for k in a)
-
-
-@pytest.mark.parametrize(("name", "args", "options"), [*BLOCKS[::5], BLOCKS[-1]])
-def test_keras_blocks_are_saved_whole(name, args, options, tmp_path):
-    x = np.random.default_rng(0).random((2, 8, 8, args[0]), np.float32)
-    inputs = keras.Input((None, None, args[0]))
-    model = keras.Model(inputs, getattr(ct, name)(*args, **options)(inputs))
-    model.save(tmp_path / "block.keras")
-    again = keras.models.load_model(tmp_path / "block.keras")
-    np.testing.assert_array_equal(model.predict_on_batch(x), again.predict_on_batch(x))
+def test_merges_of_the_reference_that_can_be_plain_addition_are():
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 8))
+    for merge in (ref.ScaledAdd(1), ref.LayerScale(8, 1, axis=-1), ref.Add()):
+        np.testing.assert_array_equal(merge.forward(a, b), a + b)
 
 
 @pytest.mark.parametrize(("name", "args", "options"), MERGES)
@@ -245,29 +158,37 @@ def test_keras_merges_are_saved_whole(name, args, options, tmp_path):
     np.testing.assert_array_equal(model.predict_on_batch(x), again.predict_on_batch(x))
 
 
+def test_keras_merges_are_told_their_axis():
+    x = numbers((2, 4, 4, 4))
+    for axis in (1, 2, -1):
+        merge = ct.LayerScale(4, 1.0, axis=axis)
+        merge(x, x)
+        merge.scale.assign([0.0, 1.0, 2.0, 3.0])
+        shape = [1] * 4
+        shape[axis] = 4
+        expected = x + np.arange(4).reshape(shape) * x
+        np.testing.assert_allclose(merge(x, x), expected, rtol=1e-6)
+    streams = numbers((2, 5, 4, 8))
+    assert ct.Concatenate(axis=2)(streams, streams).shape == (2, 5, 8, 8)
+    for merge in (ct.LayerScale(5), ct.Highway(5)):
+        with pytest.raises(ValueError, match="5 channels on axis -1"):
+            merge(streams, streams)
+    for bad in (0, 1.5, True):
+        with pytest.raises(ValueError, match="axis"):
+            ct.Concatenate(axis=bad)
+
+
 BAD = [
     *(("LayerScale", (bad,), {}, "channels") for bad in (0, 1.5)),
     *(("ScaledAdd", (bad,), {}, "initial") for bad in (float("nan"), "1")),
     *(("StochasticDepth", (bad,), {}, "survival") for bad in (0, -0.1, 1.1)),
     ("Highway", (8,), {"bias": float("inf")}, "bias"),
-    ("ResNeXtBlock", (32, 40), {}, "groups"),
-    ("WideBottleneckBlock", (8, 7), {}, "out_channels"),
-    ("DenseLayer", (8, 0), {}, "growth"),
-    ("SqueezeExcitation", (8, 0), {}, "reduction"),
-    *(("wide_resnet", (bad, 2), {}, "depth") for bad in (11, 4)),
-    ("wide_resnet", (10, 0), {}, "k must"),
-    ("resnet50", (), {"version": "v2"}, "version"),
 ]
 
 
 @pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
 def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    messages = []
-    for framework in (cp, ct):
-        with pytest.raises(ValueError, match=named) as caught:
-            getattr(framework, name)(*args, **options)
-        messages.append(str(caught.value))
-    assert messages[0] == messages[1]
+    refused_alike(name, args, options, named)
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in MERGES])
@@ -282,3 +203,10 @@ def test_merges_refuse_one_channel_over_many(name):
     one, many = ((s[0], s[2], s[3], s[1]) for s in (one, many))
     with pytest.raises(ValueError, match="must"):
         getattr(ct, name)(*args)(tf.zeros(one), tf.zeros(many))
+
+
+def test_one_channel_does_not_broadcast():
+    with pytest.raises(ValueError, match="same shape"):
+        cp.Add()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4, 4))
+    with pytest.raises(ValueError, match="same shape"):
+        ct.Add()(tf.zeros((1, 4, 4, 1)), tf.zeros((1, 4, 4, 4)))

@@ -13,7 +13,6 @@ from torch import nn
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion.data import digits8
-from companion.tensorflow.costs import layer_costs as keras_costs
 from companion.torch.costs import effective_multiply_adds, layer_costs
 
 torch.set_num_threads(1)
@@ -111,22 +110,3 @@ def test_too_few_logits_are_refused_before_anything_is_trained(package):
     with pytest.raises(ValueError, match="each of the 10 classes of the data, got 5"):
         package.fit(model, DIGITS, **SHORT)
     assert np.array_equal(package.predict(model, DIGITS.x_test[:4]), before)
-
-
-def test_transposed_and_shared_layers_are_counted():
-    up = nn.ConvTranspose2d(8, 4, 2, stride=2, bias=False)
-    (cost,) = layer_costs(up, torch.zeros(1, 8, 4, 4))
-    assert cost.multiply_adds == 4 * 4 * 8 * 4 * 2 * 2
-    conv = nn.Conv2d(2, 2, 1)
-    twice = layer_costs(nn.Sequential(conv, conv), torch.zeros(1, 2, 3, 3))
-    assert [c.parameters for c in twice] == [6, 0]
-    assert [c.multiply_adds for c in twice] == [36, 36]
-
-
-def test_keras_layers_of_other_kinds_are_counted_or_refused():
-    model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.DepthwiseConv2D(3)])
-    (cost,) = keras_costs(model, np.zeros((1, 4, 4, 2), np.float32))
-    assert cost.multiply_adds == 2 * 2 * 2 * 3 * 3
-    model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2DTranspose(3, 2)])
-    with pytest.raises(ValueError, match="multiply-adds are known"):
-        keras_costs(model, np.zeros((1, 4, 4, 2), np.float32))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from torch import nn
 
 import companion.reference as ref
+import companion.tensorflow as ct
 import companion.torch as cp
-from companion import architectures, weights
-
-torch.set_num_threads(1)
+from companion import weights
+from tests.library.harness import numbers, unique_paths
 
 
 class Counted(nn.Linear):
@@ -98,88 +98,79 @@ def test_every_weight_of_a_control_gets_a_gradient(name, args, x):
     assert [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
-def test_the_fixup_control_keeps_its_multiplier():
-    for residual in (True, False):
-        block = cp.FixupBlock(4, 4, residual=residual)
-        nn.init.constant_(block.branch.scale.scale, 3.0)
-        x = torch.randn(2, 4, 5, 5)
-        y = 3 * block.branch[:-1](x)
-        torch.testing.assert_close(block(x), torch.relu(x + y if residual else y))
+def test_branch_in_place_is_refused():
+    with pytest.raises(ValueError, match="in place"):
+        cp.Residual(torch.nn.ReLU(inplace=True))
+
+    class Sly(torch.nn.Module):
+        def forward(self, x):
+            return x.relu_()
+
+    with pytest.raises(ValueError, match="in place"):
+        cp.Residual(Sly())(torch.ones(2))
 
 
-class OwnBlock(cp.Residual):
-    """A student's block: no class attributes, no merge argument."""
-
-    def __init__(self, in_channels, out_channels, stride=1, shortcut="B", residual=True):
-        branch = nn.Sequential(
-            cp.Conv2d(in_channels, out_channels, 3, stride), cp.BatchNorm2d(out_channels)
-        )
-        carry = cp.shortcut(shortcut, in_channels, out_channels, stride)
-        super().__init__(branch, carry if residual else None, activation=nn.ReLU())
+# The same in Keras, where each part may also be a plain function.
 
 
-class OwnPreActivation(cp.PreActivationBlock):
-    pass
+def test_the_preactivation_is_shared_and_parts_may_be_functions():
+    x = numbers((2, 4))
+    calls = []
+
+    def before(x):
+        calls.append(1)
+        return x - 0.5
+
+    block = ct.Residual(lambda u: 2 * u, keras.ops.abs, keras.ops.minimum, tf.nn.relu, before)
+    u = x - 0.5
+    np.testing.assert_allclose(block(x), np.maximum(np.minimum(np.abs(u), 2 * u), 0), rtol=1e-6)
+    calls.clear()
+    assert block(x) is not None and len(calls) == 1
+    plain = ct.Residual(tf.square, None, ct.ScaledAdd(), preactivation=before)
+    np.testing.assert_allclose(plain(x), u**2, rtol=1e-6)
+    assert plain.merge is None and plain.weights == [] and weights.named_arrays(plain) == {}
+    symbol = keras.Input((4,))
+    np.testing.assert_allclose(keras.Model(symbol, plain(symbol))(x), u**2, rtol=1e-6)
 
 
-class OwnFixup(cp.FixupBlock):
-    pass
+def test_what_is_no_part_is_refused():
+    for options in ({"branch": 3}, {"branch": None}, {"branch": abs, "merge": "add"}):
+        with pytest.raises(ValueError, match="must be a Keras layer or a function"):
+            ct.Residual(**options)
 
 
-@pytest.mark.parametrize("block", [OwnBlock, OwnPreActivation, OwnFixup])
-@pytest.mark.parametrize("residual", [True, False])
-def test_a_network_of_ones_own_blocks(block, residual):
-    network = cp.cifar_resnet(8, 4, "B", residual, seed=0, block=block)
-    final = block is OwnPreActivation
-    assert all(type(b) is block for stage in network.stages for b in stage)
-    assert list(dict(network.head.named_children()))[:1] == (["norm"] if final else ["pool"])
-    assert hasattr(network.stem, "norm") == (block is OwnBlock)
-    assert network.eval()(torch.randn(2, 3, 8, 8)).shape == (2, 10)
-    twin = cp.cifar_resnet(8, 4, "B", True, seed=0, block=block)
-    a, b = weights.named_arrays(network), weights.named_arrays(twin)
-    assert all((a[name] == b[name]).all() for name in a)
-    assert (a.keys() == b.keys()) == residual
+@pytest.mark.parametrize("wrap", [ct.Residual, lambda a: ct.sublayer(a, 8, "none")])
+def test_further_inputs_go_to_a_keras_branch_and_its_first_output_is_merged(wrap, tmp_path):
+    attention = keras.layers.MultiHeadAttention(2, 4, name="mine")
+    block = wrap(attention)
+    rng = np.random.default_rng(0)
+    x, memory = (rng.random(s, np.float32) for s in ((2, 5, 8), (2, 3, 8)))
+    mask = np.array([[[True, False, False]], [[True, True, False]]])
+    y = block(x, memory, attention_mask=mask, return_attention_scores=True)
+    expected = attention(x, memory, attention_mask=mask)
+    np.testing.assert_allclose(y, x + expected, rtol=1e-6)
+    assert np.abs(y - block(x, value=memory)).max() > 1e-4  # the mask counts
+    unique_paths(block)
+    assert all(v.path.startswith(block.name) and "/mine/" in v.path for v in block.variables)
+    symbols = [keras.Input(s) for s in ((5, 8), (3, 8))]
+    symbols.append(keras.Input((1, 3), dtype="bool"))
+    fresh = wrap(keras.layers.MultiHeadAttention(2, 4))
+    outputs = fresh(
+        symbols[0], value=symbols[1], attention_mask=symbols[2], return_attention_scores=True
+    )
+    model = keras.Model(symbols, outputs)
+    assert len(model.weights) == 8
+    model.save(tmp_path / "attention.keras")
+    again = keras.models.load_model(tmp_path / "attention.keras")
+    np.testing.assert_array_equal(model([x, memory, mask]), again([x, memory, mask]))
 
 
-def test_networks_take_a_merge_and_a_shortcut_of_ones_own():
-    def pooled(in_channels, out_channels, stride):
-        if in_channels == out_channels and stride == 1:
-            return cp.Identity()
-        return nn.Sequential(nn.AvgPool2d(stride), cp.Conv2d(in_channels, out_channels, 1))
-
-    network = cp.cifar_resnet(8, 4, pooled, seed=0, merge=cp.Highway)
-    assert [m.channels for m in network.modules() if isinstance(m, cp.Highway)] == [4, 8, 16]
-    assert isinstance(network.stages[1][0].shortcut[0], nn.AvgPool2d)
-    assert network(torch.randn(2, 3, 8, 8)).shape == (2, 10)
-    network = cp.cifar_preact_resnet(14, 4, pooled, seed=0, merge=lambda c: cp.LayerScale(c, 1))
-    assert isinstance(network.stages[1][0].preactivation, nn.Sequential)
-    assert isinstance(network.stages[1][1].preactivation, nn.Identity)
-
-
-def test_every_network_of_blocks_takes_block_and_merge():
-    names = [n for n in cp.__all__ if inspect.isfunction(getattr(cp, n)) and "resnet" in n]
-    names = [n for n in names if n not in ("resnet50_v2", "speech_resnet")]
-    for name in [*names, "residual_network"]:
-        parameters = list(inspect.signature(getattr(cp, name)).parameters)
-        assert parameters[-1] == "options" or parameters[-2:] == ["block", "merge"], name
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"block": "basic"}, "block must be a class"),
-        ({"merge": "rezero"}, "merge must be None or make"),
-        ({"merge": lambda c: c}, "merge must be None or make"),
-        ({"shortcut": "D"}, "shortcut must be one of 'A', 'B', 'C'"),
-        ({"shortcut": lambda i, o, s: None}, "shortcut must make a module"),
-    ],
-)
-def test_what_cannot_be_a_part_is_refused(options, named):
-    with pytest.raises(ValueError, match=named):
-        cp.cifar_resnet(8, 4, **{"shortcut": "B", **options})
-
-
-def test_an_unknown_block_is_refused_with_the_known_ones():
-    table = architectures.imagenet_resnet(18, "mine")
-    with pytest.raises(ValueError, match=r"architecture.block must be one of 'basic', .*'mine'"):
-        cp.ResNet(table)
+def test_the_state_of_an_lstm_is_dropped_and_masks_pass():
+    lstm = keras.layers.LSTM(4, return_sequences=True, return_state=True)
+    x = numbers((2, 5, 4))
+    mask = np.arange(5) < np.array([[5], [3]])
+    block = ct.Residual(lstm)
+    np.testing.assert_allclose(block(x), x + lstm(x)[0], rtol=1e-6)
+    np.testing.assert_allclose(block(x, mask=mask), x + lstm(x, mask=mask)[0], rtol=1e-6)
+    embedded = keras.layers.Embedding(9, 4, mask_zero=True)(np.array([[1, 2, 0], [3, 0, 0]]))
+    np.testing.assert_allclose(block(embedded), embedded + lstm(embedded)[0], rtol=1e-6)

@@ -17,8 +17,8 @@ import companion.torch as cp
 from companion import data
 from companion.recipe import Recipe
 from companion.tensorflow.optimizers import make_optimizer as keras_optimizer
-from companion.torch import training
 from companion.torch.optimizers import make_optimizer
+from tests.library.harness import refused_alike
 
 torch.set_num_threads(1)
 
@@ -137,11 +137,6 @@ def test_training_begins_with_the_first_next_and_may_be_left(framework, digits):
         next(framework.train(model, digits, epochs=0))
 
 
-def test_batches_go_to_the_device_of_the_model():
-    model = nn.Linear(3, 2, device="meta")
-    assert training._to_tensor(np.zeros((2, 3), np.float32), model).device.type == "meta"
-
-
 def test_same_seed_repeats_exactly(digits):
     runs = [cp.fit(cp.mnist_resnet(seed=0), digits, epochs=1, progress=False) for _ in range(2)]
     assert runs[0].loss == runs[1].loss
@@ -186,3 +181,7 @@ def test_a_batch_without_labels_changes_nothing_but_by_decay():
     np.testing.assert_allclose(here.accuracy, there.accuracy)
     moved = other.get_weights()[0]
     np.testing.assert_allclose(one.weight.detach().numpy().T, moved, rtol=1e-5, atol=1e-6)
+
+
+def test_both_frameworks_refuse_no_threads_in_the_same_words():
+    refused_alike("use_threads", (0,), {}, "threads")

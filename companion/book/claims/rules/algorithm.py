@@ -42,7 +42,7 @@ def definition(
     kind="derived",
     statement="inside a block every layer's output is passed to the next by a residual connection",
     notebook="02_idea",
-    test="tests/library/test_probes.py::test_a_graph_shows_what_read_what",
+    test="tests/library/test_graph.py::test_a_graph_shows_what_read_what",
     counterexample={"results_read_twice": 2, "convolutions": 2},
 )
 def every_layer(results_read_twice: int, convolutions: int) -> Verdict:
@@ -61,7 +61,7 @@ def every_layer(results_read_twice: int, convolutions: int) -> Verdict:
     kind="measured",
     statement="drawback: more computation, since each layer has to compute two outputs",
     notebook="03_algorithm",
-    test="tests/library/test_probes.py::test_costs_are_counted_by_hand",
+    test="tests/library/test_costs.py::test_costs_are_counted_by_hand",
     counterexample={"share_in_resnet34": 0.3, "largest_share": 0.5},
 )
 def computation(share_in_resnet34: float, largest_share: float) -> Verdict:
@@ -83,7 +83,7 @@ def computation(share_in_resnet34: float, largest_share: float) -> Verdict:
     kind="measured",
     statement="drawback: extra parameters are needed to represent the identity mapping",
     notebook="03_algorithm",
-    test="tests/library/test_layers.py::test_projections_stand_where_the_paper_has_them",
+    test="tests/library/test_shortcuts.py::test_projections_stand_where_the_paper_has_them",
     counterexample={"identity": 100, "zero_pad": 100, "projections": 100, "whole": 1000},
 )
 def parameters(identity: int, zero_pad: int, projections: int, whole: int) -> Verdict:

@@ -30,7 +30,7 @@ def vanishing(log10_plain: float, log10_residual: float) -> Verdict:
     kind="measured",
     statement="information can cross several layers directly",
     notebook="02_idea",
-    test="tests/library/test_layers.py::test_zeroed_branches_leave_the_composed_shortcuts",
+    test="tests/library/test_shortcuts.py::test_zeroed_branches_leave_the_composed_shortcuts",
     counterexample={"largest_difference": 0.5, "left_in_the_plain_network": 0.0},
 )
 def crossing(largest_difference: float, left_in_the_plain_network: float) -> Verdict:
@@ -49,7 +49,7 @@ def crossing(largest_difference: float, left_in_the_plain_network: float) -> Ver
     kind="derived",
     statement="the residual connection runs from a residual block to the convolution behind it",
     notebook="02_idea",
-    test="tests/library/test_probes.py::test_a_graph_shows_what_read_what",
+    test="tests/library/test_graph.py::test_a_graph_shows_what_read_what",
     counterexample={"additions": 1, "starts_at_the_blocks_input": 0, "convolutions_around": 2},
 )
 def place(additions: int, starts_at_the_blocks_input: int, convolutions_around: int) -> Verdict:

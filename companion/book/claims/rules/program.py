@@ -11,7 +11,7 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     kind="measured",
     statement="its residual_block(x, filters, kernel_size, strides) is a residual block",
     notebook="05_code",
-    test="tests/library/test_blocks.py::test_one_channel_does_not_broadcast",
+    test="tests/library/test_merges.py::test_one_channel_does_not_broadcast",
     counterexample={"combinations": 4, "failures": 0, "silent_broadcasts": 0},
 )
 def described_block(combinations: int, failures: int, silent_broadcasts: int) -> Verdict:

@@ -1,0 +1,63 @@
+"""The transformer with each merge and each place of the norm: both frameworks alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import companion.tensorflow as ct
+import companion.torch as cp
+from companion.torch.transformer import MERGES, NORMS
+from tests.library.harness import (
+    TOKENS,
+    agree_as_networks,
+    ids,
+    near,
+    refused_alike,
+    saved_as_network,
+    to_numpy,
+)
+
+NETWORKS = [
+    *(("transformer", (9, 2, 8), {"merge": merge}, TOKENS) for merge in MERGES),
+    *(("transformer", (9, 2, 8), {"norm": norm}, TOKENS) for norm in NORMS[1:]),
+    ("transformer", (9, 2, 8), {"norm": "post", "residual": False, "causal": False}, TOKENS),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
+def test_networks_start_alike_and_agree(name, args, options, x):
+    agree_as_networks(name, args, options, x)
+
+
+@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
+def test_keras_networks_are_saved_whole(name, args, options, x, tmp_path):
+    saved_as_network(name, args, options, x, tmp_path)
+
+
+def test_attention_is_causal():
+    for package in (cp, ct):
+        model = package.transformer(9, 2, 8, seed=0)
+        other = TOKENS.copy()
+        other[:, 4:] = (other[:, 4:] + 1) % 9
+        outputs = []
+        for tokens in (TOKENS, other):
+            y = model(torch.from_numpy(tokens) if package is cp else tokens)
+            outputs.append(to_numpy(y) if package is cp else y.numpy())
+        near(outputs[0][:, :4], outputs[1][:, :4], 1e-6)
+        assert np.abs(outputs[0][:, 4:] - outputs[1][:, 4:]).max() > 0.1
+
+
+BAD = [
+    ("transformer", (9, 2, 10), {}, "channels"),
+    ("transformer", (9, 2), {"norm": "batch"}, "norm"),
+    ("transformer", (9, 2), {"merge": "sum"}, "merge"),
+    ("transformer", (9, 2), {"merge": "hyper", "norm": "post"}, "merge"),
+    ("transformer", (9, 2), {"merge": "hyper", "residual": False}, "merge"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
+def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
+    refused_alike(name, args, options, named)

@@ -1,0 +1,16 @@
+"""A stage of make says one line, or everything if it fails."""
+
+from __future__ import annotations
+
+import sys
+
+from tools.stage import stage
+
+
+def test_a_stage_says_its_last_line_or_everything(capfd):
+    code = "print('one'); print('=== two ==='); raise SystemExit({})"
+    assert stage("fine", [sys.executable, "-c", code.format(0)]) == 0
+    line = capfd.readouterr().out
+    assert line.startswith("fine ") and "two [0" in line and line.count("\n") == 1
+    assert stage("broken", [sys.executable, "-c", code.format(3)]) == 3
+    assert "FAILED\none\n=== two ===\n" in capfd.readouterr().out
