@@ -67,12 +67,7 @@ def _without_greetings() -> Iterator[None]:
 
 
 def _block(path: str, framework: str) -> Any:
-    """Import a block, given as ``"module:Class"``, from the working directory or a package.
-
-    Raises
-    ------
-    ValueError: no such module or class, or one that is no layer of the framework.
-    """
+    """Import a block, given as ``"module:Class"``, from the working directory or a package."""
     module, _, name = str(path).partition(":")
     if not (module and name):
         raise ValueError(f"block must be MODULE:CLASS, as mine:MyBlock, got {path!r}")

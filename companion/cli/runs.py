@@ -46,9 +46,6 @@ class Run:
         """Begin a run in a new or empty folder, locked; nothing is left of it if it cannot train.
 
         Where it stores an epoch or is interrupted, or a disk is full, it stays and can go on.
-
-        Raises
-        ------
         ValueError: the folder holds something; it stays as it is. OSError: it cannot be written.
         """
         require_empty(folder)
@@ -75,12 +72,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Return the run in a folder.
-
-        Raises
-        ------
-        ValueError: no run, or settings that are not whole.
-        """
+        """Return the run in a folder. ValueError: there is none, or its settings are not whole."""
         path = folder / "settings.json"
         if not path.is_file():
             raise ValueError(f"{folder} holds no run: it has no settings.json")
@@ -110,16 +102,13 @@ class Run:
 
     def version_changes(self) -> str:
         """Return what has another version now than when the run began, or nothing."""
-        now = _versions(self.settings["framework"])
-        changed = [f"{k} {v}, now {now[k]}" for k, v in self.versions.items() if now.get(k, v) != v]
-        return "; ".join(changed)
+        now = {**self.versions, **_versions(self.settings["framework"])}
+        return "; ".join(f"{k} {v}, now {now[k]}" for k, v in self.versions.items() if now[k] != v)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training here; the system unlocks it, whatever happens.
+        """Keep other processes from training here, until the block or the process ends.
 
-        Raises
-        ------
         ValueError: another process trains here.
         """
         with open(self.folder / "settings.json", "rb") as file:
@@ -139,12 +128,7 @@ class Run:
         files.write_arrays(self._stored, arrays)
 
     def checkpoint(self) -> Checkpoint | None:
-        """Return where the run stands, None before its first whole epoch.
-
-        Raises
-        ------
-        ValueError: a damaged checkpoint.
-        """
+        """Return where the run stands, None before its first whole epoch."""
         if not self._stored.exists():
             return None
         arrays = files.read_arrays(self._stored)
@@ -175,12 +159,7 @@ class Run:
             path.unlink(missing_ok=True)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the weights of a finished run.
-
-        Raises
-        ------
-        ValueError: it is not finished, or they are damaged.
-        """
+        """Return the weights. ValueError: the run is not finished, or they are damaged."""
         if not self.finished:
             done, epochs = len(self.history().loss), self.settings["epochs"]
             raise ValueError(
@@ -191,14 +170,8 @@ class Run:
     def trained(self, data: Any, **other: Any) -> tuple[Any, Any]:
         """Return the framework's sub-package and the trained network.
 
-        Parameters
-        ----------
-        data: that it was trained on.
-        other: settings in the place of its own: the weights are exact in either framework.
-
-        Raises
-        ------
-        ValueError: a run that is not finished, or weights that are not those of its network.
+        ``other`` are settings in the place of its own: the weights are exact in either framework.
+        ValueError: the run is not finished, or its weights are not those of its network.
         """
         from companion.weights import named_arrays
         from companion.weights.layer_weights import layer_weights

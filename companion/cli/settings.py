@@ -34,48 +34,42 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def _number(name: str, about: str) -> dict[str, Any]:
-    default = DEFAULTS[name]
-    metavar = {int: "N", float: "X", str: "NAME"}[type(default)]
-    return {"type": type(default), "metavar": metavar, "help": f"{about}, default {default}"}
-
-
-#: What argparse is told of each.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "framework": {"choices": FRAMEWORKS, "help": "default the run's own, or torch"},
-    "model": {"metavar": "NETWORK", "help": f"default {DEFAULTS['model']}"},
-    "depth": {"metavar": "N", "type": int, "help": "layers, where there is a choice"},
-    "width": {"metavar": "N", "type": int, "help": "channels of the first stage"},
-    "residual": {
-        "action": argparse.BooleanOptionalAction,
-        "help": "with shortcuts (default) or without: the control",
-    },
-    "block": {
-        "metavar": "MODULE:CLASS",
-        "help": "a block of your own in the place of its blocks",
-    },
-    "data": {
-        "metavar": "NAME",
-        "choices": DATA,
-        "help": "mnist (5,000 of 28 x 28) or digits8 (1,797 of 8 x 8)",
-    },
-    "epochs": _number("epochs", "passes over the training part"),
-    "batch_size": _number("batch_size", "images a step, all processes together"),
-    "learning_rate": _number("learning_rate", "peak of its one cycle"),
-    "weight_decay": _number("weight_decay", "of weights, not of biases and norms"),
-    "label_smoothing": _number("label_smoothing", "probability given to all classes"),
-    "shift": _number("shift", "pixels that an image is moved by at most"),
-    "optimizer": _number("optimizer", "sgd or adam"),
-    "seed": _number("seed", "of first weights, order and shifts"),
-    "threads": _number("threads", "runs repeat at the same number"),
+_NUMBER = {"metavar": "N", "type": int}
+#: Help, and what argparse is told beyond that; where that is nothing, it follows from the default.
+OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "framework": ("default the run's own, or torch", {"choices": FRAMEWORKS}),
+    "model": ("default {}", {"metavar": "NETWORK"}),
+    "depth": ("layers, where there is a choice", _NUMBER),
+    "width": ("channels of the first stage", _NUMBER),
+    "residual": (
+        "with shortcuts (default) or without: the control",
+        {"action": argparse.BooleanOptionalAction},
+    ),
+    "block": ("a block of your own in the place of its blocks", {"metavar": "MODULE:CLASS"}),
+    "data": (
+        "mnist (5,000 of 28 x 28) or digits8 (1,797 of 8 x 8)",
+        {"metavar": "NAME", "choices": DATA},
+    ),
+    "epochs": ("passes over the training part, default {}", {}),
+    "batch_size": ("images a step, all processes together, default {}", {}),
+    "learning_rate": ("peak of its one cycle, default {}", {}),
+    "weight_decay": ("of weights, not of biases and norms, default {}", {}),
+    "label_smoothing": ("probability given to all classes, default {}", {}),
+    "shift": ("pixels that an image is moved by at most, default {}", {}),
+    "optimizer": ("sgd or adam, default {}", {}),
+    "seed": ("of first weights, order and shifts, default {}", {}),
+    "threads": ("runs repeat at the same number, default {}", {}),
 }
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add some settings, default all; one that is not given is absent from the parsed options."""
     for name in names or OPTIONS:
+        (about, how), default = OPTIONS[name], DEFAULTS[name]
+        kind = type(default)
+        how = how or {"type": kind, "metavar": {int: "N", float: "X", str: "NAME"}[kind]}
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, default=argparse.SUPPRESS, **OPTIONS[name])
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=about.format(default), **how)
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:

@@ -25,17 +25,18 @@ from companion.torch.training import use_threads
 
 
 def measurements() -> dict[str, Measurement]:
-    kept = Comparison(
+    memory = Comparison(
         "torch/memory/cifar20/32",
         "cifar20, 32 at 32 px, step of training: freed memory kept",
         lambda: (Subprocess(_steps, True), Subprocess(_steps, False)),
         rounds=5,
     )
+    depths = (20, 56, 326, 1202)
     return {
-        kept.id: kept.run,
-        "torch/depth": lambda rounds: depth_row(rounds=rounds or 5),
-        "torch/depth/default": lambda rounds: depth_row(rounds=rounds or 5, kept=False),
-        "torch/checkpoint/1202": lambda rounds: checkpoint_row(rounds=rounds or 3),
+        memory.id: memory.run,
+        "torch/depth": lambda rounds: Subprocess(depth_row, depths, rounds or 5, True)(),
+        "torch/depth/default": lambda rounds: Subprocess(depth_row, depths, rounds or 5, False)(),
+        "torch/checkpoint/1202": lambda rounds: Subprocess(checkpoint_row, 1202, rounds or 3)(),
     }
 
 
@@ -45,31 +46,26 @@ def _begin(kept: bool) -> bool:
     return kept and keep_freed_memory()
 
 
-def _steps(kept: bool, count: int = 20) -> float:
-    """Return the median of the CPU seconds of some steps of training, in this process."""
+def _steps(kept: bool) -> float:
+    """Return the median of the CPU seconds of 20 steps of training, in this process."""
     _begin(kept)
     network, side = NETWORKS["cifar20"]
     model = network().train()
     call = step(model, model.parameters(), images(32, side))
-    return median(seconds_of(call) for _ in range(count))
+    return median(seconds_of(call) for _ in range(20))
 
 
-def depth_row(
-    depths: tuple[int, ...] = (20, 56, 326, 1202), rounds: int = 5, kept: bool = True
-) -> Row:
+def depth_row(depths: tuple[int, ...], rounds: int, kept: bool) -> Row:
     """Return the row of time and saved bytes per block of ``cifar_resnet`` (width 16, 32 x 32).
 
-    Of a step of training on a batch of 16, without the first round.
+    Of a step of training on a batch of 16, without the first round, at four depths. ``ratio``:
+    median over the rounds of the slope between the two deep networks over that between the two
+    shallow ones.
 
     Parameters
     ----------
-    kept: whether freed memory stays with the process, see :mod:`companion.allocator`.
+    kept: whether freed memory stays with this process, see :mod:`companion.allocator`.
     """
-    row: Row = Subprocess(_by_depth, depths, rounds, kept)()
-    return row
-
-
-def _by_depth(depths: tuple[int, ...], rounds: int, kept: bool) -> Row:
     how = "kept" if _begin(kept) else "as the C library will"
     target = 1.1 if kept else None
     x = images(16, 32)
@@ -83,8 +79,8 @@ def _by_depth(depths: tuple[int, ...], rounds: int, kept: bool) -> Row:
             taken.append(sum(seconds_of(call) for _ in range(repeats)) / repeats)
     seconds = [taken[1:] for taken in seconds]
     saved = [saved_bytes(model, x) for model in models]
-    shallow, deep = slopes(saved, blocks)
-    times = per_block(seconds, blocks)
+    shallow, deep = (slope.tolist() for slope in slopes(seconds, blocks))
+    times = compared(deep, shallow)
     return {
         "id": "torch/depth" if kept else "torch/depth/default",
         "statement": f"time per block, depth {depths[2]:,} to {depths[3]:,} against {depths[:2]}, "
@@ -92,8 +88,10 @@ def _by_depth(depths: tuple[int, ...], rounds: int, kept: bool) -> Row:
         "rounds": rounds,
         "blocks": blocks,
         **times,
+        "seconds": median(deep),
+        "base_seconds": median(shallow),
         "saved_bytes": saved,
-        "saved_linear": shallow == deep,
+        "saved_linear": len(set(slopes(saved, blocks))) == 1,
         "step_seconds": list(map(median, seconds)),
         "target": target,
         "met": target is None or times["ratio"] <= target,
@@ -101,36 +99,9 @@ def _by_depth(depths: tuple[int, ...], rounds: int, kept: bool) -> Row:
 
 
 def slopes(values: Sequence, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much values grow per block, between the first two and between the last two."""
-    each = np.diff(np.array(values), axis=0).T / np.diff(blocks)
-    return each[..., 0], each[..., 2]
-
-
-def per_block(seconds: Sequence[Sequence[float]], blocks: Sequence[int]) -> dict[str, float]:
-    """Compare the time per block of two deep networks with that of two shallow ones.
-
-    Parameters
-    ----------
-    seconds: four lists, of the same turns, of networks with ``blocks`` blocks.
-
-    Returns
-    -------
-    ``ratio``: median over the turns of the slope between the two deep ones over that between the
-    two shallow ones; ``low``, ``high``: its quartiles.
-    """
-    shallow, deep = (slope.tolist() for slope in slopes(seconds, blocks))
-    times = {"seconds": median(deep), "base_seconds": median(shallow)}
-    return {**compared(deep, shallow), **times}
-
-
-def checkpoint_row(depth: int = 1202, rounds: int = 3) -> Row:
-    """Return the row of a step of training that keeps few activations against one that keeps all.
-
-    ``kept_ratio``: the most bytes that autograd held without checkpoints over that with them, of
-    which at least 7 is asked for at 1,202 layers, at most 1.6 times the time.
-    """
-    row: Row = Subprocess(_checkpointed, depth, rounds)()
-    return row
+    """Return the growth per block between two shallow networks, and between two deep ones."""
+    a, b, c, d = np.asarray(values)
+    return (b - a) / (blocks[1] - blocks[0]), (d - c) / (blocks[3] - blocks[2])
 
 
 def checkpointed(model: ResNet, segments: int) -> CheckpointedNetwork:
@@ -139,7 +110,12 @@ def checkpointed(model: ResNet, segments: int) -> CheckpointedNetwork:
     return CheckpointedNetwork(model.stem, blocks, model.head, segments)
 
 
-def _checkpointed(depth: int, rounds: int) -> Row:
+def checkpoint_row(depth: int, rounds: int) -> Row:
+    """Return the row of a step of training that keeps few activations against one that keeps all.
+
+    ``kept_ratio``: the most bytes that autograd held without checkpoints over that with them, of
+    which at least 7 is asked for at 1,202 layers, at most 1.6 times the time.
+    """
     _begin(True)
     model, x = cifar_resnet(depth, seed=0), images(16, 32)
     # The optimum of the book's page on memory; on average a block keeps 7/3 of what enters the
