@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,58 +27,51 @@ from companion import _checks
 from companion.recipe import check_examples, to_model_dtype
 
 
-def check_request(path: Any, x: np.ndarray, channels_last: bool) -> tuple[Path, np.ndarray]:
-    """Return path and example; raise where no ONNX file could be made of them.
+@contextmanager
+def exported(
+    path: Any, x: np.ndarray, channels_last: bool, *packages: str
+) -> Iterator[tuple[np.ndarray, Path]]:
+    """Yield the example in the file's layout, and a path to write the network to.
+
+    Once the block ends well and what was written keeps to ONNX, it is moved to ``path``.
+
+    Parameters
+    ----------
+    packages: that write the file. The others are as in ``export_onnx``.
 
     Raises
     ------
     ValueError: a path that does not end in ".onnx" or lies in no folder; x that is not a finite,
-        non-empty batch; a channels_last that is not a boolean.
+        non-empty batch; a channels_last that is not a boolean; afterwards a file that breaks the
+        rules of ONNX, since converters write what they do not know, and log it.
+    ImportError: a package is missing; the message names the extra that brings it.
     """
-    check_examples("example", x)
+    x = to_model_dtype(check_examples("example", x))
     _checks.boolean("channels_last", channels_last)
     if not isinstance(path, (str, os.PathLike)) or Path(path).suffix != ".onnx":
         raise ValueError(f"path must end in '.onnx', got {str(path)!r}")
-    if not Path(path).absolute().parent.is_dir():
+    parent = Path(path).absolute().parent
+    if not parent.is_dir():
         raise ValueError(f"path must lie in a folder that exists, got {str(path)!r}")
-    return Path(path), to_model_dtype(np.asarray(x))
-
-
-def require_packages(*packages: str) -> None:
-    """Raise unless the packages that write ONNX can be imported.
-
-    Raises
-    ------
-    ImportError: one is missing; the message names the extra that brings it.
-    """
-    for package in packages:
+    onnx, *_ = map(_package, ("onnx", *packages))
+    if x.ndim == 4 and not channels_last:
+        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".") as folder:
+        written = Path(folder) / Path(path).name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield x, written
         try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise ImportError(
-                f"export_onnx needs {package}: install it with the extra, "
-                "pip install 'companion[export]'"
-            ) from error
-
-
-def check_model(path: Path) -> None:
-    """Raise unless the file keeps to ONNX; converters write what they do not know, and log it.
-
-    Raises
-    ------
-    ValueError: it does not; the message names the operation.
-    """
-    onnx = importlib.import_module("onnx")
-    try:
-        onnx.checker.check_model(str(path))
-    except onnx.checker.ValidationError as error:
-        raise ValueError(f"model must be one that ONNX can express, got: {error}") from error
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; once the block ends well, what lies there is moved to ``path``."""
-    with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".") as folder:
-        written = Path(folder) / path.name
-        yield written
+            onnx.checker.check_model(str(written))
+        except onnx.checker.ValidationError as error:
+            raise ValueError(f"model must be one that ONNX can express, got: {error}") from error
         os.replace(written, path)
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"export_onnx needs {name}: install it with the extra, pip install 'companion[export]'"
+        ) from error

@@ -26,59 +26,53 @@ class Model:
 
     Attributes
     ----------
-    about: a few words.
-    options: its sizes where :func:`create_model` is given none; small ones where there is a choice.
     image: (H, W, C) it was published for, where it classifies images. classes: likewise.
+    options: its sizes where :func:`create_model` is given none; small ones where there is a choice.
     control: whether it takes ``residual=False``.
     block: whether it takes ``block=``, a class of the caller's own.
     """
 
-    about: str
-    options: Mapping[str, Any] = field(default_factory=dict)
     image: tuple[int, int, int] | None = None
     classes: int = 10
+    options: Mapping[str, Any] = field(default_factory=dict)
     control: bool = True
     block: bool = True
 
 
-def _cifar(about: str, depth: int, more: Mapping[str, int], **facts: bool) -> Model:
-    return Model(about, {"depth": depth, **more}, (32, 32, 3), **facts)
+def _cifar(own: bool = True, **sizes: int) -> Model:
+    return Model((32, 32, 3), 10, sizes, control=own, block=own)
 
 
-def _imagenet(about: str, block: bool = True) -> Model:
-    return Model(about, image=(224, 224, 3), classes=1000, block=block)
+def _other(**sizes: int) -> Model:
+    return Model(options=sizes, block=False)
 
 
-def _other(about: str, **options: int) -> Model:
-    return Model(about, options, block=False)
-
-
-_OWN = {"control": False, "block": False}
+_IMAGENET = Model((224, 224, 3), 1000)
 #: Every network of both frameworks, classifiers of images first.
 MODELS = {
-    "mnist_resnet": Model("the book's small one", image=(28, 28, 1)),
-    "cifar_resnet": _cifar("He et al. 2015 for small images", 8, {"width": 16}),
-    "cifar_preact_resnet": _cifar("the same with pre-activation", 8, {"width": 16}),
-    "fixup_resnet": _cifar("the same without norms", 8, {"width": 16}),
-    "wide_resnet": _cifar("wide, pre-activation", 10, {"k": 1}),
-    "densenet_cifar": _cifar("DenseNet-BC", 10, {"growth": 12}, **_OWN),
-    "revnet_cifar": _cifar("reversible", 14, {"width": 16}, **_OWN),
-    "resnet18": _imagenet("ImageNet, basic blocks"),
-    "resnet34": _imagenet("ImageNet, basic blocks"),
-    "resnet50": _imagenet("ImageNet, bottlenecks"),
-    "resnet101": _imagenet("ImageNet, bottlenecks"),
-    "resnet152": _imagenet("ImageNet, bottlenecks"),
-    "resnet50_v2": _imagenet("pre-activation, as in Keras", block=False),
-    "wide_resnet50_2": _imagenet("twice the channels"),
-    "resnext50_32x4d": _imagenet("32 groups"),
-    "se_resnet50": _imagenet("squeeze and excitation"),
-    "residual_network": Model("the source article's, corrected"),
-    "residual_mlp": _other("vectors to classes", blocks=4),
-    "residual_lstm": _other("next token", depth=2),
-    "transformer": _other("next token", depth=2),
-    "speech_resnet": _other("sequences to classes"),
-    "residual_unet": _other("a class for each pixel"),
-    "dncnn": _other("noisy images to clean ones"),
+    "mnist_resnet": Model((28, 28, 1)),
+    "cifar_resnet": _cifar(depth=8, width=16),
+    "cifar_preact_resnet": _cifar(depth=8, width=16),
+    "fixup_resnet": _cifar(depth=8, width=16),
+    "wide_resnet": _cifar(depth=10, k=1),
+    "densenet_cifar": _cifar(own=False, depth=10, growth=12),
+    "revnet_cifar": _cifar(own=False, depth=14, width=16),
+    "resnet18": _IMAGENET,
+    "resnet34": _IMAGENET,
+    "resnet50": _IMAGENET,
+    "resnet101": _IMAGENET,
+    "resnet152": _IMAGENET,
+    "resnet50_v2": Model((224, 224, 3), 1000, block=False),
+    "wide_resnet50_2": _IMAGENET,
+    "resnext50_32x4d": _IMAGENET,
+    "se_resnet50": _IMAGENET,
+    "residual_network": Model(),
+    "residual_mlp": _other(blocks=4),
+    "residual_lstm": _other(depth=2),
+    "transformer": _other(depth=2),
+    "speech_resnet": _other(),
+    "residual_unet": _other(),
+    "dncnn": _other(),
 }
 
 

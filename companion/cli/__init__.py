@@ -1,8 +1,9 @@
 """The command line: networks trained, evaluated and looked at.
 
-A command is a module with two functions: ``add`` gives it a parser, ``run`` runs it and returns the
-exit code. What cannot be done is said in one line on stderr, with exit code 2. A framework is
-imported when a command first needs it.
+A command is a module: ``DOES`` is its line in the list of commands, ``ABOUT`` what its own help
+says beyond that, ``EXAMPLES`` how that ends; ``add`` gives a parser its options, ``run`` runs it
+and returns the exit code. What cannot be done is said in one line on stderr, with exit code 2. A
+framework is imported when a command first needs it.
 """
 
 from __future__ import annotations
@@ -41,15 +42,11 @@ def main(arguments: Sequence[str] | None = None, commands: Sequence[Any] = COMMA
 
     A claim that is measured again and gets another verdict is 1, an interruption 130.
     """
-    parser = Parser(prog="python -m companion", description=ABOUT, epilog=EXAMPLES)
-    found = parser.add_subparsers(metavar="command", required=True)
-    for command in commands:
-        command.add(found)
-    options = parser.parse_args(arguments)
+    options = _parser(commands).parse_args(arguments)
     # TensorFlow's greetings would bury the one line that counts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        code = options.run(options)
+        code: int = options.run(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # as in `python -m companion ledger | head`
@@ -62,11 +59,26 @@ def main(arguments: Sequence[str] | None = None, commands: Sequence[Any] = COMMA
         # TensorFlow's errors, as of a machine without enough memory, share no base with others.
         if not (isinstance(error, EXPECTED) or type(error).__module__.startswith("tensorflow.")):
             raise
-        print(f"companion: {in_one_line(error)}", file=sys.stderr)
+        print(f"companion: {_in_one_line(error)}", file=sys.stderr)
         return 2
 
 
-def in_one_line(error: Exception) -> str:
+def _parser(commands: Sequence[Any]) -> Parser:
+    parser = Parser(prog="python -m companion", description=ABOUT, epilog=EXAMPLES)
+    found = parser.add_subparsers(metavar="command", required=True)
+    for command in commands:
+        new = found.add_parser(
+            command.__name__.rpartition(".")[2],
+            help=command.DOES,
+            description=f"{command.DOES[0].upper()}{command.DOES[1:]}.\n{command.ABOUT}",
+            epilog=command.EXAMPLES,
+        )
+        command.add(new)
+        new.set_defaults(run=command.run)
+    return parser
+
+
+def _in_one_line(error: Exception) -> str:
     """Return what an error says, without a number that only the system knows."""
     if isinstance(error, OSError) and error.strerror:
         file = f"{error.filename}: " if error.filename else ""

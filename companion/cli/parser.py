@@ -1,14 +1,10 @@
-"""Options that several commands share, and a parser that says in one line what is wrong."""
+"""What the commands have in common: a parser that says in one line what is wrong, and JSON."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from typing import Any, NoReturn
-
-from companion.cli.settings import DATA, FRAMEWORKS
-
-Commands = Any  # argparse has no public name for what add_subparsers returns
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,39 +18,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"companion: {message}; see {self.prog} --help\n")
 
 
-def command(commands: Commands, name: str, does: str, about: str, **options: Any) -> Parser:
-    """Return the parser of a new command.
-
-    Parameters
-    ----------
-    does: a line for the list of commands. about: what its own help says beyond that.
-    options: of argparse, such as ``epilog``.
-    """
-    described = f"{does[0].upper()}{does[1:]}.\n{about}"
-    return commands.add_parser(name, help=does, description=described, **options)
-
-
-def add_framework(parser: Any, text: str) -> None:
-    parser.add_argument("--framework", choices=FRAMEWORKS, help=text)
-
-
-def add_design(parser: Any) -> None:
-    """Add which network; what is not given is absent from the options."""
-    parser.add_argument("--depth", metavar="N", type=int, help="layers, where there is a choice")
-    parser.add_argument("--width", metavar="N", type=int, help="channels of the first stage")
-    parser.add_argument(
-        "--residual",
-        action=argparse.BooleanOptionalAction,
-        help="with shortcuts (default) or without: the control",
-    )
-    parser.add_argument(
-        "--block", metavar="MODULE:CLASS", help="a block of your own in the place of its blocks"
-    )
-    sizes = "mnist (5,000 of 28 x 28) or digits8 (1,797 of 8 x 8)"
-    parser.add_argument("--data", metavar="NAME", choices=DATA, help=sizes)
-
-
-def add_json(parser: Any) -> None:
+def add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 

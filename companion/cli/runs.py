@@ -25,7 +25,8 @@ import numpy as np
 
 from companion import __version__
 from companion import _files as files
-from companion.cli.settings import DEFAULTS, Settings, settings
+from companion.cli.load import network
+from companion.cli.settings import DEFAULTS, checked
 from companion.recipe import Checkpoint, History, Recipe
 
 RESUME = "python -m companion train --resume"
@@ -36,95 +37,78 @@ class Run:
     """A run and its folder. Make one with :meth:`create` or :meth:`open`."""
 
     folder: Path
-    settings: Settings
-    versions: Mapping[str, str]
+    settings: dict[str, Any]
+    versions: dict[str, str]
 
     @classmethod
     @contextlib.contextmanager
-    def create(cls, folder: Path, chosen: Settings) -> Iterator[Run]:
+    def create(cls, folder: Path, settings: Mapping[str, Any]) -> Iterator[Run]:
         """Begin a run in a new or empty folder, locked; nothing is left of it if it cannot train.
 
         Where it stores an epoch or is interrupted, or a disk is full, it stays and can go on.
-
-        Raises
-        ------
         ValueError: the folder holds something; it stays as it is. OSError: it cannot be written.
         """
         require_empty(folder)
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        run = cls(folder, chosen, _versions(chosen.framework))
+        run = cls(folder, dict(settings), _versions(settings["framework"]))
+        path = folder / "settings.json"
         try:
-            table = {"versions": run.versions, **chosen.as_dict()}
-            files.create(folder / "settings.json", files.as_json(table))
-        except FileExistsError:  # of another process that began in the same moment
-            require_empty(folder)
-            raise
-        except OSError:
-            if made:
-                folder.rmdir()
-            raise
-        try:
+            files.create(path, files.as_json({"versions": run.versions, **settings}))
             with run.locked():
-                yield run
-        except OSError:  # a full disk: what is there can go on
-            raise
+                try:
+                    yield run
+                except OSError:  # a full disk: what is there can go on
+                    raise
+                except Exception:
+                    if not (run._stored.exists() or run.finished):
+                        path.unlink()
+                    raise
         except Exception:
-            if not ((folder / "checkpoint.npz").exists() or run.finished):
-                run.remove_temporary()
-                (folder / "settings.json").unlink()
-                if made and not any(folder.iterdir()):
+            if made:
+                with contextlib.suppress(OSError):  # it is not empty
                     folder.rmdir()
             raise
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Return the run in a folder.
-
-        Raises
-        ------
-        ValueError: no run, or settings that are not whole.
-        """
+        """Return the run in a folder. ValueError: there is none, or its settings are not whole."""
         path = folder / "settings.json"
         if not path.is_file():
             raise ValueError(f"{folder} holds no run: it has no settings.json")
         table = files.read_json(path)
-        versions = table.pop("versions", {})
-        missing = sorted(set(DEFAULTS) - set(table))
-        if missing or not isinstance(versions, dict):
-            raise ValueError(f"{path} is damaged: it lacks {(missing or ['versions'])[0]!r}")
-        try:
-            return cls(folder, settings(table), versions)
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        with files.reading(path):
+            if odd := {"versions", *DEFAULTS} ^ set(table):
+                raise ValueError(f"{min(odd)!r} is missing, or unknown")
+            versions = dict(table.pop("versions"))
+            return cls(folder, checked(table), versions)
 
     @property
     def finished(self) -> bool:
         return (self.folder / "weights.npz").exists()
 
+    @property
+    def _stored(self) -> Path:
+        return self.folder / "checkpoint.npz"
+
     def check_settings(self, given: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` where an option differs from those that the run began with."""
-        stored = self.settings.as_dict()
         for name, value in given.items():
-            if stored[name] != value:
+            if self.settings[name] != value:
                 raise ValueError(
-                    f"{name} must be {stored[name]!r}, with which the run in {self.folder} began, "
-                    f"got {value!r}"
+                    f"{name} must be {self.settings[name]!r}, with which the run in {self.folder} "
+                    f"began, got {value!r}"
                 )
 
-    @property
     def version_changes(self) -> str:
-        """What has another version now than when the run began, or nothing."""
-        now = _versions(self.settings.framework)
-        changed = [f"{k} {v}, now {now[k]}" for k, v in self.versions.items() if now.get(k, v) != v]
-        return "; ".join(changed)
+        """Return what has another version now than when the run began, or nothing."""
+        now = {**self.versions, **_versions(self.settings["framework"])}
+        return "; ".join(f"{k} {v}, now {now[k]}" for k, v in self.versions.items() if now[k] != v)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training here; the system unlocks it, whatever happens.
+        """Keep other processes from training here, until the block or the process ends.
 
-        Raises
-        ------
         ValueError: another process trains here.
         """
         with open(self.folder / "settings.json", "rb") as file:
@@ -141,63 +125,75 @@ class Run:
         """Store where the run stands, in place of where it stood."""
         about = {"recipe": checkpoint.recipe.as_dict(), "history": checkpoint.history.as_dict()}
         arrays = {"about": np.array(json.dumps(about)), **checkpoint.arrays}
-        files.write_arrays(self.folder / "checkpoint.npz", arrays)
+        files.write_arrays(self._stored, arrays)
 
     def checkpoint(self) -> Checkpoint | None:
-        """Return where the run stands, None before its first whole epoch.
-
-        Raises
-        ------
-        ValueError: a damaged checkpoint.
-        """
-        path = self.folder / "checkpoint.npz"
-        if not path.exists():
+        """Return where the run stands, None before its first whole epoch."""
+        if not self._stored.exists():
             return None
-        arrays = files.read_arrays(path)
-        try:
+        arrays = files.read_arrays(self._stored)
+        with files.reading(self._stored):
             about = json.loads(str(arrays.pop("about")))
-            recipe, history = Recipe(**about["recipe"]), about["history"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        return Checkpoint(recipe, _history(path, history), arrays)
+            return Checkpoint(Recipe(**about["recipe"]), _history(about["history"]), arrays)
 
     def history(self) -> History:
         """Return the history of the whole epochs, finished or not."""
-        if self.finished:
-            path = self.folder / "history.json"
-            return _history(path, files.read_json(path))
-        checkpoint = self.checkpoint()
-        return History() if checkpoint is None else checkpoint.history
+        if not self.finished:
+            checkpoint = self.checkpoint()
+            return History() if checkpoint is None else checkpoint.history
+        path = self.folder / "history.json"
+        columns = files.read_json(path)
+        with files.reading(path):
+            return _history(columns)
 
     def finish(self, history: History, weights: Mapping[str, np.ndarray]) -> None:
         """Write what the run leaves behind; the weights come last and say that all is there."""
         files.write_json(self.folder / "history.json", history.as_dict())
-        files.write(self.folder / "curve.png", _curve(history, self.settings))
+        files.write(self.folder / "curve.png", _curve(history, self.settings["residual"]))
         files.write_arrays(self.folder / "weights.npz", weights)
         self.remove_temporary()
 
     def remove_temporary(self) -> None:
         """Remove what a finished run does not need: its checkpoint, files that are half written."""
-        for path in (self.folder / "checkpoint.npz", *self.folder.glob(".*.part")):
+        for path in (self._stored, *self.folder.glob(".*.part")):
             path.unlink(missing_ok=True)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the weights of a finished run.
-
-        Raises
-        ------
-        ValueError: it is not finished, or they are damaged.
-        """
+        """Return the weights. ValueError: the run is not finished, or they are damaged."""
         if not self.finished:
-            done, epochs = len(self.history().loss), self.settings.recipe.epochs
+            done, epochs = len(self.history().loss), self.settings["epochs"]
             raise ValueError(
                 f"{self.folder} stands at epoch {done} of {epochs}: {RESUME} {self.folder}"
             )
         return files.read_arrays(self.folder / "weights.npz")
 
+    def trained(self, data: Any, **other: Any) -> tuple[Any, Any]:
+        """Return the framework's sub-package and the trained network.
+
+        ``other`` are settings in the place of its own: the weights are exact in either framework.
+        ValueError: the run is not finished, or its weights are not those of its network.
+        """
+        from companion.weights import named_arrays
+        from companion.weights.layer_weights import layer_weights
+
+        arrays, settings = self.weights(), {**self.settings, **other}
+        module, model = network(settings, data.x_train.shape[-1], data.num_classes)
+        here, there = (
+            {(name, a.shape, a.dtype) for name, a in found.items()}
+            for found in (named_arrays(model), arrays)
+        )
+        if here != there:
+            name = min(name for name, *_ in here ^ there)
+            path = self.folder / "weights.npz"
+            raise ValueError(f"{path} is damaged or of another network: {name!r} differs")
+        for layer in layer_weights(model):
+            for key in layer.arrays:
+                layer.assign(key, arrays[f"{layer.name}.{key}"])
+        return module, model
+
 
 def require_empty(folder: Path) -> None:
-    """Raise unless a run can begin in the folder: it must be new or empty."""
+    """Raise ``ValueError`` unless a run can begin in the folder: it must be new or empty."""
     if (folder / "settings.json").exists():
         raise ValueError(f"{folder} holds a run: choose another folder, or {RESUME} {folder}")
     if folder.is_dir() and any(folder.iterdir()):
@@ -214,18 +210,15 @@ def _versions(framework: str) -> dict[str, str]:
     return found
 
 
-def _history(path: Path, columns: dict[str, Any]) -> History:
-    """Return the history that was stored as columns; raise, naming the file, where it is none."""
-    try:
-        history = History(**{name: tuple(map(float, values)) for name, values in columns.items()})
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+def _history(columns: Mapping[str, Any]) -> History:
+    """Return the history that was stored as columns."""
+    history = History(**{name: tuple(map(float, values)) for name, values in columns.items()})
     if len({len(column) for column in history.as_dict().values()}) != 1:
-        raise ValueError(f"{path} is damaged: its columns are not equally long")
+        raise ValueError("its columns are not equally long")
     return history
 
 
-def _curve(history: History, chosen: Settings) -> bytes:
+def _curve(history: History, residual: bool) -> bytes:
     """Draw loss and accuracy by epoch, dashed for a network without shortcuts."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -233,7 +226,7 @@ def _curve(history: History, chosen: Settings) -> bytes:
     drawing = Figure(figsize=(7.2, 2.7), layout="constrained")
     for axes, name in zip(drawing.subplots(1, 2), ("loss", "accuracy"), strict=True):
         values = getattr(history, name)
-        axes.plot(range(1, len(values) + 1), values, "-o" if chosen.design.residual else "--o")
+        axes.plot(range(1, len(values) + 1), values, "-o" if residual else "--o")
         axes.set(xlabel="epoch", ylabel=f"training {name}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     buffer = io.BytesIO()

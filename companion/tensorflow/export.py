@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +41,20 @@ def export_onnx(
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a keras.Model, got {type(model).__name__}")
-    path, x = _onnx.check_request(path, x, channels_last)
-    _onnx.require_packages("onnx", "tf2onnx")
-    _teach_erfc()
-    images = x.ndim == 4 and not channels_last
-    shape = (x.shape[3], *x.shape[1:3]) if images else x.shape[1:]
-    inputs = keras.Input(shape, dtype=x.dtype.name, name="x")
-    y = model(keras.layers.Permute((2, 3, 1))(inputs) if images else inputs)
-    if not isinstance(y, keras.KerasTensor):
-        raise ValueError(f"model must return one tensor, got {type(y).__name__}")
-    if len(y.shape) == 4 and images:
-        y = keras.layers.Permute((3, 1, 2))(y)
-    whole = keras.Model(inputs, keras.layers.Identity(name="y")(y))
-    signature = [tf.TensorSpec((None, *shape), x.dtype, name="x")]
-    with _onnx.atomic_path(path) as written, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with _onnx.exported(path, x, channels_last, "tf2onnx") as (example, written):
+        _teach_erfc()
+        shape, turned = example.shape[1:], example.ndim == 4 and not channels_last
+        inputs = keras.Input(shape, dtype=example.dtype.name, name="x")
+        y = model(keras.layers.Permute((2, 3, 1))(inputs) if turned else inputs)
+        if not isinstance(y, keras.KerasTensor):
+            raise ValueError(f"model must return one tensor, got {type(y).__name__}")
+        if turned and len(y.shape) == 4:
+            y = keras.layers.Permute((3, 1, 2))(y)
+        whole = keras.Model(inputs, keras.layers.Identity(name="y")(y))
+        signature = [tf.TensorSpec((None, *shape), example.dtype, name="x")]
         whole.export(written, format="onnx", verbose=False, input_signature=signature)
         _name_output(written)
-        _onnx.check_model(written)
-    return path
+    return Path(path)
 
 
 def _teach_erfc() -> None:

@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +30,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class World:
         dist.all_reduce(sums)
         return tuple(sums.tolist())
 
-    def broadcast_object(self, value: T) -> T:
+    def broadcast_object(self, value: Any) -> Any:
         """Return the value that rank 0 has."""
         box = [value]
         if self.size > 1:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,43 +44,41 @@ def export_onnx(
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    path, x = _onnx.check_request(path, x, channels_last)
-    _onnx.require_packages("onnx", "onnxscript")
-    example = torch.from_numpy(np.repeat(x[:1], 2, axis=0))  # a batch of one would be fixed
-    if example.ndim == 4 and not channels_last:
-        example = example.permute(0, 3, 1, 2).contiguous()
-    told = logging.getLogger("torch.onnx")
-    level = told.level
-    told.setLevel(logging.ERROR)  # it lists the packages that it would support as well
-    try:
+    with _onnx.exported(path, x, channels_last, "onnxscript") as (example, written), _quiet():
+        images = torch.from_numpy(np.repeat(example[:1], 2, axis=0))  # of one it would be fixed
         with in_inference_mode(model), torch.no_grad():
             ordered = _Ordered(model, channels_last).eval()
-            ordered(example)  # a model that cannot be called says better why than the exporter
-            _write(ordered, example, path)
+            ordered(images)  # a model that cannot be called says better why than the exporter
+            try:
+                torch.onnx.export(
+                    ordered,
+                    (images,),
+                    written,
+                    input_names=["x"],
+                    output_names=["y"],
+                    dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                )
+            except torch.onnx.OnnxExporterError as error:
+                reason = str(error.__cause__ or error).strip().splitlines()[0]
+                raise ValueError(
+                    f"model must be one that ONNX can express, got {reason}"
+                ) from error
+    return Path(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from listing the packages that it would support as well."""
+    told = logging.getLogger("torch.onnx")
+    level = told.level
+    told.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
         told.setLevel(level)
-    return path
-
-
-def _write(model: nn.Module, example: Tensor, path: Path) -> None:
-    with _onnx.atomic_path(path) as written, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        try:
-            torch.onnx.export(
-                model,
-                (example,),
-                written,
-                input_names=["x"],
-                output_names=["y"],
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise ValueError(f"model must be one that ONNX can express, got {reason}") from error
-        _onnx.check_model(written)
 
 
 class _Ordered(nn.Module):

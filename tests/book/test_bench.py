@@ -16,7 +16,7 @@ import torch
 from companion.__main__ import main
 from companion.allocator import keep_freed_memory
 from companion.book import bench
-from companion.book.bench import comparisons, own_process, roofline
+from companion.book.bench import both, comparisons, limit, own_process, roofline
 from companion.book.bench import tensorflow as in_tensorflow
 from companion.book.bench import torch as in_torch
 from companion.book.bench.functional_resnet import functional_resnet
@@ -42,7 +42,7 @@ def case(program, base, **options):
 
 
 def test_a_ratio_is_time_over_base_beside_its_noise():
-    row = bench.run_comparison(case(spin(0.02), spin(0.01), target=1.5, rounds=7))
+    row = case(spin(0.02), spin(0.01), target=1.5, rounds=7).run()
     assert row["low"] <= row["ratio"] <= row["high"] and row["ratio"] == pytest.approx(2, rel=0.05)
     assert row["noise"] < 0.1 and row["differs"] and not row["met"]
     assert row["seconds"] == pytest.approx(0.02, rel=0.1) and row["rounds"] == 7
@@ -51,25 +51,19 @@ def test_a_ratio_is_time_over_base_beside_its_noise():
 
 def test_a_program_against_itself_does_not_differ():
     one = spin(0.01)
-    row = bench.run_comparison(
-        case(one, one, rounds=9, multiply_adds=lambda: 5, extra={"bytes": 7})
-    )
+    row = case(one, one, rounds=9, multiply_adds=lambda: 5, extra={"bytes": 7}).run()
     assert row["ratio"] == pytest.approx(1, abs=0.05) and row["met"]
     assert row["multiply_adds"] == 5 and row["bytes"] == 7
 
 
 def test_sleeping_costs_nothing():
-    row = bench.run_comparison(
-        case(lambda: (spin(0.005)(), time.sleep(0.02)), spin(0.005), rounds=5)
-    )
+    row = case(lambda: (spin(0.005)(), time.sleep(0.02)), spin(0.005), rounds=5).run()
     assert row["ratio"] < 1.5  # of the CPU; of the clock it would be five
 
 
 def test_programs_take_turns_and_the_first_turn_does_not_count():
     calls = []
-    bench.run_comparison(
-        case(lambda: calls.append("p"), lambda: (calls.append("b"), spin(1e-4)()), rounds=3)
-    )
+    case(lambda: calls.append("p"), lambda: (calls.append("b"), spin(1e-4)()), rounds=3).run()
     rounds = ["".join(calls[i : i + 3]) for i in range(0, 12, 3)]
     assert rounds == ["bpb", "pbb", "bbp", "bpb"]
 
@@ -77,7 +71,7 @@ def test_programs_take_turns_and_the_first_turn_does_not_count():
 @pytest.mark.parametrize("rounds", [2, 0, 1.5])
 def test_too_few_turns_are_refused_before_any_work(rounds):
     with pytest.raises(ValueError, match="rounds"):
-        bench.run_comparison(case(None, None), rounds)
+        case(None, None).run(rounds)
     with pytest.raises(ValueError, match="rounds"):
         bench.measure({"a": None}, rounds)
 
@@ -88,20 +82,19 @@ def test_quartiles_of_the_ratios():
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
 def test_a_training_run_goes_on_one_epoch_a_call(framework):
-    run = comparisons.epochs(framework)
+    run = both.epochs(framework)
     assert [len(run().history.loss) for _ in range(2)] == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar20"])
 @pytest.mark.parametrize("training", [True, False])
 def test_the_flat_network_is_the_same_function(name, training):
-    build, counts, _ = in_torch.NETWORKS[name]
-    model = build().train(training)
+    model = in_torch.NETWORKS[name][0]().train(training)
     for key, value in model.named_buffers():
         if key.endswith("running_var"):
             value.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
-    x = in_torch.images(2, 64 if len(counts) == 4 else 16)
-    written = functional_resnet(model, counts)
+    x = in_torch.images(2, 64 if len(model.stages) == 4 else 16)
+    written = functional_resnet(model)
     with torch.no_grad():
         expected, got = model(x), written(x, training)
     # Norms over the eight values of a small last stage make much of each rounding.
@@ -117,8 +110,7 @@ def test_a_step_trains():
 
 
 def test_a_rate_is_work_over_time():
-    row = roofline.rate("limit/a", "statement", spin(0.01), 1e9, rounds=5)
-    assert row["worst"] <= row["median"] <= row["best"]
+    row = limit.rate("limit/a", "statement", spin(0.01), 1e9, rounds=5)
     assert row["best"] == pytest.approx(100, rel=0.05)
 
 
@@ -137,21 +129,22 @@ def test_rows_are_told_beside_the_limits():
 
 def test_the_slope_of_time_by_depth():
     seconds = [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [10.0, 10.0, 10.0], [32.0, 32.0, 32.0]]
-    row = roofline.by_depth("d", seconds, [1, 2, 10, 30])
-    assert row["ratio"] == pytest.approx(1.1) and row["seconds"] == pytest.approx(1.1)
+    shallow, deep = own_process.slopes(seconds, [1, 2, 10, 30])
+    assert shallow.tolist() == [1, 1, 1] and deep == pytest.approx([1.1, 1.1, 1.1])
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_saved_activations_are_linear_in_depth(kept):
-    row = own_process.depth_row((8, 14, 20, 26), rounds=3, kept=kept)
+    row = Subprocess(own_process.depth_row, (8, 14, 20, 26), 3, kept)()
+    json.dumps(row)  # as it is stored
     assert row["saved_linear"] and row["blocks"] == [3, 6, 9, 12] and row["saved_bytes"][0] > 0
-    assert np.isfinite(row["ratio"]) and len(row["step_seconds"]) == len(row["page_faults"]) == 4
+    assert np.isfinite(row["ratio"]) and len(row["step_seconds"]) == 4
     assert row["id"] == "torch/depth" + ("" if kept else "/default")
     assert row["target"] == (1.1 if kept else None)
 
 
 def test_checkpoints_keep_less_for_more_time():
-    row = own_process.checkpoint_row(depth=56, rounds=3)
+    row = Subprocess(own_process.checkpoint_row, 56, 3)()
     kept, held = row["peak_bytes"]
     assert row["kept_ratio"] == kept / held > 2 and row["ratio"] > 1
     assert row["target"] == 1.6 and not row["met"]  # 7 times less is for far more layers
@@ -169,7 +162,7 @@ def test_checkpoints_change_no_gradient():
 def test_a_program_elsewhere_counts_its_own_seconds():
     quick, slow = Subprocess(float, 0.25), Subprocess(float, "0.5")
     assert quick() == 0.25 and Subprocess(os.getpid)() != os.getpid()
-    assert bench.run_comparison(case(quick, slow, rounds=3))["ratio"] == 0.5
+    assert case(quick, slow, rounds=3).run()["ratio"] == 0.5
     assert Subprocess(print, "not the result")() is None
     with pytest.raises(RuntimeError, match="float failed"):
         Subprocess(float, "half")()
@@ -203,8 +196,8 @@ def test_memory_that_is_kept_needs_no_new_pages():
 
 
 def test_limits_of_this_machine_are_measured():
-    product, triad = in_torch.limit_rows(size=128, rounds=3)
-    assert (product["id"], triad["id"]) == ("limit/sgemm", "limit/triad")
+    product, triad = limit.sgemm(size=128, rounds=3), limit.triad(megabytes=8, rounds=3)
+    assert [product["id"], triad["id"]] == list(limit.measurements())
     assert product["best"] > 0.5 and triad["best"] > 0.5
 
 
@@ -212,23 +205,22 @@ def test_limits_of_this_machine_are_measured():
 def small(monkeypatch):
     """The bench with one quick measurement in the place of all of PyTorch's."""
     quick = case(spin(0.002), spin(0.002), rounds=3)
-    limit = {"id": "limit/sgemm", "statement": "statement", "best": 1.0}
-    groups = {
-        "limit": (("torch",), lambda: {"limit": lambda rounds: [limit]}),
-        "torch": (
-            ("torch",),
-            lambda: {"torch/quick": lambda rounds: [bench.run_comparison(quick, rounds)]},
-        ),
-    }
-    monkeypatch.setattr(comparisons, "GROUPS", groups)
+    peak = {"id": "limit/sgemm", "statement": "statement", "best": 1.0}
+    found = {"limit": {"limit/sgemm": lambda rounds: peak}, "torch": {"torch/quick": quick.run}}
+    monkeypatch.setattr(comparisons, "GROUPS", {"limit": ("torch",), "torch": ("torch",)})
+    monkeypatch.setattr(
+        comparisons,
+        "measurements",
+        lambda groups: {id: call for group in groups for id, call in found[group].items()},
+    )
 
 
 def test_a_run_keeps_to_what_is_asked_for(small, capsys):
     rows = bench.measure(bench.select(["torch/qu"]), rounds=4)
-    assert capsys.readouterr().err.split() == ["...", "limit", "...", "torch/quick"]
+    assert capsys.readouterr().err.split() == ["...", "limit/sgemm", "...", "torch/quick"]
     assert [row["id"] for row in rows] == ["limit/sgemm", "a/b"]
-    assert rows[1]["rounds"] == 4 and bench.ids() == ["limit", "torch/quick"]
-    assert list(bench.select(["limit"])) == ["limit"]
+    assert rows[1]["rounds"] == 4 and bench.ids() == ["limit/sgemm", "torch/quick"]
+    assert list(bench.select(["limit"])) == ["limit/sgemm"]
     for bad in ("torch/slow", "keras"):
         with pytest.raises(ValueError, match="only"):
             bench.select([bad])
@@ -236,11 +228,12 @@ def test_a_run_keeps_to_what_is_asked_for(small, capsys):
 
 def test_what_is_not_installed_is_left_out_unless_it_is_named(monkeypatch):
     every = bench.ids()
-    monkeypatch.setitem(sys.modules, "companion.tensorflow", None)
+    for name in ("tensorflow", "companion.tensorflow"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert set(bench.ids()) == {id for id in every if not id.startswith(("tensorflow", "both"))}
     with pytest.raises(ImportError):
         bench.select(["tensorflow/predict"])
-    monkeypatch.setitem(sys.modules, "companion.torch", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError):
         bench.ids()
 
@@ -265,7 +258,7 @@ def test_the_command_prints_and_writes(small, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.err.count("\n") == 1 and "..." not in told.err and not told.out
     assert main(["bench", "--list"]) == 0
-    assert capsys.readouterr().out.split() == ["limit", "torch/quick"]
+    assert capsys.readouterr().out.split() == ["limit/sgemm", "torch/quick"]
 
 
 def test_each_row_has_its_own_id_and_target():
@@ -294,5 +287,5 @@ def test_the_stored_run_keeps_its_targets():
     assert {name for name, row in rows.items() if not row.get("met", True)} == MISSED
     # What is needed, at the best speed measured, already takes longer than the target allows.
     assert all(rows[name]["target"] < rows[name]["base_fraction"] for name in MISSED)
-    assert {name for name in rows if not name.startswith("limit/")} == set(bench.ids()) - {"limit"}
+    assert set(rows) == set(bench.ids())
     assert rows["torch/depth"]["saved_linear"] and rows["torch/checkpoint/1202"]["kept_ratio"] >= 7

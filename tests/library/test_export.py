@@ -113,7 +113,7 @@ def test_what_cannot_be_exported_is_refused(package, change, named, tmp_path, mo
 def test_a_failed_export_leaves_the_old_file(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), _onnx.atomic_path(path) as written:
+    with pytest.raises(RuntimeError), _onnx.exported(path, IMAGES, True) as (_, written):
         written.write_bytes(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
@@ -124,9 +124,9 @@ def test_a_file_that_breaks_the_rules_of_onnx_is_not_kept(tmp_path):
     value = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in "xy"]
     graph = onnx.helper.make_graph([node], "g", value[:1], value[1:])
     path = tmp_path / "m.onnx"
-    with pytest.raises(ValueError, match="Unheard"), _onnx.atomic_path(path) as written:
+    export = _onnx.exported(path, IMAGES, True)
+    with pytest.raises(ValueError, match="Unheard"), export as (_, written):
         onnx.save(onnx.helper.make_model(graph), written)
-        _onnx.check_model(written)
     assert not list(tmp_path.iterdir())
 
 
@@ -147,9 +147,10 @@ def test_what_onnx_cannot_express_is_refused(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_package_names_the_extra():
-    with pytest.raises(ImportError, match=r"companion\[export\]"):
-        _onnx.require_packages("a_package_that_nobody_has")
+def test_a_missing_package_names_the_extra(tmp_path):
+    export = _onnx.exported(tmp_path / "m.onnx", IMAGES, True, "a_package_that_nobody_has")
+    with pytest.raises(ImportError, match=r"companion\[export\]"), export:
+        pass
 
 
 def test_torch_export_keeps_the_outputs_at_any_batch_size():

@@ -18,7 +18,8 @@ FRAMEWORK_PARTS = ("companion.torch", "companion.tensorflow")
 AT_HOME = (
     "torch/",
     "tensorflow/",
-    *(f"book/bench/{n}.py" for n in ("torch", "tensorflow", "functional_resnet", "own_process")),
+    *(f"book/bench/{n}.py" for n in ("torch", "limit", "functional_resnet", "own_process")),
+    "book/bench/tensorflow.py",
 )
 #: Where one is imported inside a function, once a command needs it.
 LATE = ("cli/", "book/cli/")

@@ -8,6 +8,6 @@ that comes out is the noise, and no difference within it is claimed.
 """
 
 from companion.book.bench.comparisons import ids, measure, select
-from companion.book.bench.timing import Comparison, Subprocess, run_comparison
+from companion.book.bench.timing import Comparison, Subprocess
 
-__all__ = ["Comparison", "Subprocess", "ids", "measure", "run_comparison", "select"]
+__all__ = ["Comparison", "Subprocess", "ids", "measure", "select"]

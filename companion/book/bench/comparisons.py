@@ -5,71 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 
 from companion import _checks
 from companion.book.bench.roofline import add_roofline
-from companion.book.bench.timing import Comparison, Program, run_comparison
+from companion.book.bench.timing import Measurement, Row
 
-Row = dict[str, Any]
-#: Takes the number of rounds, or None for its own, and returns rows.
-Measurement = Callable[[int | None], list[Row]]
-
-
-def _module(name: str) -> Any:
-    return importlib.import_module(f"companion.book.bench.{name}")
-
-
-def _limits() -> dict[str, Measurement]:
-    return {"limit": lambda rounds: _module("torch").limit_rows(rounds=rounds or 15)}
-
-
-def _in_torch() -> dict[str, Measurement]:
-    own = _module("own_process")
-    return {
-        **_measurements([*_module("torch").comparisons(), own.memory_comparison()]),
-        "torch/depth": lambda rounds: [own.depth_row(rounds=rounds or 5)],
-        "torch/depth/default": lambda rounds: [own.depth_row(rounds=rounds or 5, kept=False)],
-        "torch/checkpoint/1202": lambda rounds: [own.checkpoint_row(rounds=rounds or 3)],
-    }
-
-
-def _in_tensorflow() -> dict[str, Measurement]:
-    return _measurements(_module("tensorflow").comparisons())
-
-
-def _in_both() -> dict[str, Measurement]:
-    statement = "cifar20, an epoch of 8 steps of 32 images in fit: TensorFlow against PyTorch"
-    build = lambda: (epochs("tensorflow"), epochs("torch"))  # noqa: E731
-    return _measurements([Comparison("both/fit/cifar20", statement, build, 1.1, rounds=6)])
-
-
-def epochs(framework: str) -> Program:
-    """Return a training run of CIFAR-20 on noise, one epoch of 8 steps of 32 images a call."""
-    module = importlib.import_module(f"companion.{framework}")
-    rng = np.random.default_rng(0)
-    x = rng.random((256, 32, 32, 3), np.float32)
-    data = SimpleNamespace(x_train=x, y_train=rng.integers(0, 10, 256), num_classes=10)
-    recipe = {"epochs": 1000, "batch_size": 32, "learning_rate": 0.01, "progress": False}
-    run = module.train(module.cifar_resnet(20, seed=0), data, **recipe)
-    return lambda: next(run)
-
-
-def _measurements(comparisons: Sequence[Comparison]) -> dict[str, Measurement]:
-    return {c.id: lambda rounds, c=c: [run_comparison(c, rounds)] for c in comparisons}  # type: ignore[misc]
-
-
-#: What is measured in turn, by the beginning of its rows' ids: the frameworks that it needs, and
-#: what returns the measurements.
-GROUPS: dict[str, tuple[tuple[str, ...], Callable[[], dict[str, Measurement]]]] = {
-    "limit": (("torch",), _limits),
-    "torch": (("torch",), _in_torch),
-    "tensorflow": (("tensorflow",), _in_tensorflow),
-    "both": (("torch", "tensorflow"), _in_both),
+#: With what an id begins is also the module that measures it; what has to be installed for that.
+GROUPS = {
+    "limit": ("torch",),
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "both": ("torch", "tensorflow"),
 }
 
 
@@ -91,14 +39,14 @@ def select(only: Sequence[str] = ()) -> dict[str, Measurement]:
     for beginning in only:
         if beginning.split("/")[0] not in GROUPS:
             raise ValueError(f"only must begin with one of {list(GROUPS)}, got {beginning!r}")
-    groups = {beginning.split("/")[0] for beginning in only} or set(_possible())
-    if _missing("limit") is None:
-        groups.add("limit")
+    installed = _installed()
+    asked = {beginning.split("/")[0] for beginning in only} or set(installed)
+    groups = [g for g in GROUPS if g in asked or (g == "limit" and g in installed)]
     # OpenMP reads this where a thread starts, so also in processes that are started.
     os.environ["OMP_NUM_THREADS"] = "1"
-    for framework in sorted({framework for group in groups for framework in GROUPS[group][0]}):
+    for framework in sorted({framework for group in groups for framework in GROUPS[group]}):
         importlib.import_module(f"companion.{framework}").use_threads(1)
-    known = _of(group for group in GROUPS if group in groups)
+    known = measurements(groups)
     for beginning in only:
         if not any(name.startswith(beginning) for name in known):
             raise ValueError(f"only must begin one of {list(known)}, got {beginning!r}")
@@ -118,35 +66,27 @@ def measure(chosen: dict[str, Measurement], rounds: int | None = None) -> list[R
     """
     if rounds is not None:
         rounds = _checks.positive_int("rounds", rounds, minimum=3)
-    rows: list[Row] = []
+    rows = []
     for name, measurement in chosen.items():
         print(f"... {name}", file=sys.stderr)
-        rows += measurement(rounds)
+        rows.append(measurement(rounds))
     return add_roofline(rows)
 
 
 def ids() -> list[str]:
-    """Return the ids of all rows that can be measured here; the two limits count as one."""
-    return list(_of(_possible()))
+    """Return the ids of all rows that can be measured here."""
+    return list(measurements(_installed()))
 
 
-def _of(groups: Any) -> dict[str, Measurement]:
-    return {name: call for group in groups for name, call in GROUPS[group][1]().items()}
+def measurements(groups: Iterable[str]) -> dict[str, Measurement]:
+    """Return all measurements of some groups, by id."""
+    modules = [importlib.import_module(f"companion.book.bench.{group}") for group in groups]
+    return {name: call for module in modules for name, call in module.measurements().items()}
 
 
-def _possible() -> list[str]:
+def _installed() -> list[str]:
     """Return the groups whose frameworks are installed; raise where there is none."""
-    errors = {group: _missing(group) for group in GROUPS}
-    if None not in errors.values():
-        raise next(error for error in errors.values() if error)
-    return [group for group, error in errors.items() if error is None]
-
-
-def _missing(group: str) -> ImportError | None:
-    """Return why a group cannot be measured here, or nothing."""
-    try:
-        for framework in GROUPS[group][0]:
-            importlib.import_module(f"companion.{framework}")
-    except ImportError as error:
-        return error
-    return None
+    found = [group for group in GROUPS if all(map(find_spec, GROUPS[group]))]
+    if not found:
+        raise ImportError("bench needs a framework: pip install 'companion[torch]'")
+    return found

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
+import numpy as np
 from torch import nn
 
 from companion.allocator import keep_freed_memory
-from companion.book.bench import roofline
-from companion.book.bench.timing import Comparison, Program, Subprocess, run_comparison, seconds_of
+from companion.book.bench.timing import (
+    Comparison,
+    Measurement,
+    Row,
+    Subprocess,
+    compared,
+    seconds_of,
+)
 from companion.book.bench.torch import NETWORKS, images, step
 from companion.torch.checkpointed import CheckpointedNetwork
 from companion.torch.costs import peak_saved_bytes, saved_bytes
@@ -17,23 +24,20 @@ from companion.torch.networks import ResNet, cifar_resnet
 from companion.torch.training import use_threads
 
 
-def memory_comparison(name: str = "cifar20", batch: int = 32) -> Comparison:
-    """Return the comparison of training steps with freed memory kept and without."""
-    return Comparison(
-        f"torch/memory/{name}/{batch}",
-        f"{name}, {batch} at {NETWORKS[name][2]} px, step of training: freed memory kept",
-        lambda: (Subprocess(_steps, name, batch, True), Subprocess(_steps, name, batch, False)),
+def measurements() -> dict[str, Measurement]:
+    memory = Comparison(
+        "torch/memory/cifar20/32",
+        "cifar20, 32 at 32 px, step of training: freed memory kept",
+        lambda: (Subprocess(_steps, True), Subprocess(_steps, False)),
         rounds=5,
     )
-
-
-def _steps(name: str, batch: int, kept: bool, count: int = 20) -> float:
-    """Return the median of the CPU seconds of some steps of training, in this process."""
-    _begin(kept)
-    network, _, side = NETWORKS[name]
-    model = network().train()
-    call = step(model, model.parameters(), images(batch, side))
-    return median(seconds_of(call) for _ in range(count))
+    depths = (20, 56, 326, 1202)
+    return {
+        memory.id: memory.run,
+        "torch/depth": lambda rounds: Subprocess(depth_row, depths, rounds or 5, True)(),
+        "torch/depth/default": lambda rounds: Subprocess(depth_row, depths, rounds or 5, False)(),
+        "torch/checkpoint/1202": lambda rounds: Subprocess(checkpoint_row, 1202, rounds or 3)(),
+    }
 
 
 def _begin(kept: bool) -> bool:
@@ -42,73 +46,62 @@ def _begin(kept: bool) -> bool:
     return kept and keep_freed_memory()
 
 
-def depth_row(
-    depths: tuple[int, ...] = (20, 56, 326, 1202), rounds: int = 5, kept: bool = True
-) -> dict[str, Any]:
+def _steps(kept: bool) -> float:
+    """Return the median of the CPU seconds of 20 steps of training, in this process."""
+    _begin(kept)
+    network, side = NETWORKS["cifar20"]
+    model = network().train()
+    call = step(model, model.parameters(), images(32, side))
+    return median(seconds_of(call) for _ in range(20))
+
+
+def depth_row(depths: tuple[int, ...], rounds: int, kept: bool) -> Row:
     """Return the row of time and saved bytes per block of ``cifar_resnet`` (width 16, 32 x 32).
 
-    Of a step of training on a batch of 16, without the first round.
+    Of a step of training on a batch of 16, without the first round, at four depths. ``ratio``:
+    median over the rounds of the slope between the two deep networks over that between the two
+    shallow ones.
 
     Parameters
     ----------
-    kept: whether freed memory stays with the process, see :mod:`companion.allocator`.
+    kept: whether freed memory stays with this process, see :mod:`companion.allocator`.
     """
-    row: dict[str, Any] = Subprocess(_by_depth, depths, rounds, kept)()
-    how = "kept" if row.pop("memory_kept") else "as the C library will"
-    row["statement"] = (
-        f"time per block, depth {depths[2]:,} to {depths[3]:,} against {depths[:2]}, "
-        f"freed memory {how}"
-    )
+    how = "kept" if _begin(kept) else "as the C library will"
     target = 1.1 if kept else None
-    return {**row, "target": target, "met": target is None or row["ratio"] <= target}
-
-
-def _by_depth(depths: tuple[int, ...], rounds: int, kept: bool) -> dict[str, Any]:
-    memory_kept = _begin(kept)
     x = images(16, 32)
     models = [cifar_resnet(depth, seed=0) for depth in depths]
     steps = [step(model, model.parameters(), x) for model in models]
     blocks = [(depth - 2) // 2 for depth in depths]
     seconds: list[list[float]] = [[] for _ in depths]
-    faults: list[list[float]] = [[] for _ in depths]
     for _ in range(rounds + 1):
-        for which, call in enumerate(steps):
-            repeats = 4 if blocks[which] < 100 else 1  # short ones are lost in the noise
-            before = _page_faults()
-            seconds[which].append(sum(seconds_of(call) for _ in range(repeats)) / repeats)
-            faults[which].append((_page_faults() - before) / repeats)
+        for taken, call, count in zip(seconds, steps, blocks, strict=True):
+            repeats = 4 if count < 100 else 1  # short ones are lost in the noise
+            taken.append(sum(seconds_of(call) for _ in range(repeats)) / repeats)
+    seconds = [taken[1:] for taken in seconds]
     saved = [saved_bytes(model, x) for model in models]
-    shallow, deep = (
-        (saved[i + 1] - saved[i]) / (blocks[i + 1] - blocks[i]) for i in range(0, 4, 2)
-    )
-    name = "torch/depth" if kept else "torch/depth/default"
+    shallow, deep = (slope.tolist() for slope in slopes(seconds, blocks))
+    times = compared(deep, shallow)
     return {
-        **roofline.by_depth(name, [s[1:] for s in seconds], blocks),
+        "id": "torch/depth" if kept else "torch/depth/default",
+        "statement": f"time per block, depth {depths[2]:,} to {depths[3]:,} against {depths[:2]}, "
+        f"freed memory {how}",
+        "rounds": rounds,
+        "blocks": blocks,
+        **times,
+        "seconds": median(deep),
+        "base_seconds": median(shallow),
         "saved_bytes": saved,
-        "saved_linear": shallow == deep,
-        "step_seconds": [median(s[1:]) for s in seconds],
-        "page_faults": [median(f[1:]) for f in faults],
-        "memory_kept": memory_kept,
+        "saved_linear": len(set(slopes(saved, blocks))) == 1,
+        "step_seconds": list(map(median, seconds)),
+        "target": target,
+        "met": target is None or times["ratio"] <= target,
     }
 
 
-def _page_faults() -> float:
-    """Return how often the system gave this process a page of memory so far, NaN if unknown."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-
-
-def checkpoint_row(depth: int = 1202, rounds: int = 3) -> dict[str, Any]:
-    """Return the row of a step of training that keeps few activations against one that keeps all.
-
-    ``kept_ratio``: the most bytes that autograd held without checkpoints over that with them, of
-    which at least 7 is asked for at 1,202 layers, at most 1.6 times the time.
-    """
-    row: dict[str, Any] = Subprocess(_checkpointed, depth, rounds)()
-    return {**row, "met": row["met"] and row["kept_ratio"] >= 7}
+def slopes(values: Sequence, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the growth per block between two shallow networks, and between two deep ones."""
+    a, b, c, d = np.asarray(values)
+    return (b - a) / (blocks[1] - blocks[0]), (d - c) / (blocks[3] - blocks[2])
 
 
 def checkpointed(model: ResNet, segments: int) -> CheckpointedNetwork:
@@ -117,18 +110,25 @@ def checkpointed(model: ResNet, segments: int) -> CheckpointedNetwork:
     return CheckpointedNetwork(model.stem, blocks, model.head, segments)
 
 
-def _checkpointed(depth: int, rounds: int) -> dict[str, Any]:
+def checkpoint_row(depth: int, rounds: int) -> Row:
+    """Return the row of a step of training that keeps few activations against one that keeps all.
+
+    ``kept_ratio``: the most bytes that autograd held without checkpoints over that with them, of
+    which at least 7 is asked for at 1,202 layers, at most 1.6 times the time.
+    """
     _begin(True)
     model, x = cifar_resnet(depth, seed=0), images(16, 32)
     # The optimum of the book's page on memory; on average a block keeps 7/3 of what enters the
     # first stage. The valley is flat.
     segments = round((7 / 3 * (depth - 2) / 2) ** 0.5)
     few = checkpointed(model, segments)
-
-    def build() -> tuple[Program, Program]:
-        return step(few, model.parameters(), x), step(model, model.parameters(), x)
-
-    statement = f"a step of training at {depth:,} layers: {segments} checkpoints against none"
-    row = run_comparison(Comparison(f"torch/checkpoint/{depth}", statement, build, 1.6, rounds))
+    case = Comparison(
+        f"torch/checkpoint/{depth}",
+        f"a step of training at {depth:,} layers: {segments} checkpoints against none",
+        lambda: (step(few, model.parameters(), x), step(model, model.parameters(), x)),
+        target=1.6,
+    )
+    row = case.run(rounds)
     held = [peak_saved_bytes(network, x) for network in (model, few)]
-    return {**row, "peak_bytes": held, "kept_ratio": held[0] / held[1]}
+    ratio = held[0] / held[1]
+    return {**row, "peak_bytes": held, "kept_ratio": ratio, "met": row["met"] and ratio >= 7}

@@ -15,6 +15,9 @@ from companion import _checks
 from companion.measures import cpu_seconds
 
 Program = Callable[[], Any]
+Row = dict[str, Any]
+#: Takes the number of rounds, or None for its own.
+Measurement = Callable[[int | None], Row]
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,45 @@ class Comparison:
     multiply_adds: Callable[[], int] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def run(self, rounds: int | None = None) -> Row:
+        """Return the row: ratio, its quartiles, and the noise of the same rounds.
 
-def run_comparison(case: Comparison, rounds: int | None = None) -> dict[str, Any]:
-    """Return the row of a comparison: ratio, its quartiles, and the noise of the same rounds.
+        Parameters
+        ----------
+        rounds: default its own, at least 3; one more comes before, which warms up.
 
-    Parameters
-    ----------
-    rounds: default those of the comparison, at least 3; one more comes before, which warms up.
+        Returns
+        -------
+        ``ratio``: median over the rounds of program / base, which runs twice a round; ``low``,
+        ``high``: its quartiles. ``noise``: how far from 1 the outer quartile of base / base is.
+        ``differs``: whether the ratio is further from 1 than the noise. ``seconds``,
+        ``base_seconds``: medians of one call. ``met``: whether the ratio is within the target.
+        """
+        rounds = self.rounds if rounds is None else rounds
+        rounds = _checks.positive_int("rounds", rounds, minimum=3)
+        first, second, again = _taken(*self.build(), rounds)
+        ratios = compared(second, [(a + b) / 2 for a, b in zip(first, again, strict=True)])
+        own = compared(again, first)
+        noise = max(abs(own["low"] - 1), abs(own["high"] - 1))
+        counted = {"multiply_adds": self.multiply_adds()} if self.multiply_adds else {}
+        return {
+            "id": self.id,
+            "statement": self.statement,
+            "rounds": rounds,
+            **ratios,
+            "noise": noise,
+            "differs": abs(ratios["ratio"] - 1) > noise,
+            "target": self.target,
+            "met": self.target is None or ratios["ratio"] <= self.target,
+            "seconds": median(second),
+            "base_seconds": median([*first, *again]),
+            **counted,
+            **self.extra,
+        }
 
-    Returns
-    -------
-    ``ratio``: median over the rounds of program / base, which runs twice a round; ``low``,
-    ``high``: its quartiles. ``noise``: how far from 1 the outer quartile of base / base is.
-    ``differs``: whether the ratio is further from 1 than the noise. ``seconds``,
-    ``base_seconds``: medians of one call. ``met``: whether the ratio is within the target.
-    """
-    rounds = _checks.positive_int("rounds", case.rounds if rounds is None else rounds, minimum=3)
-    program, base = case.build()
+
+def _taken(program: Program, base: Program, rounds: int) -> list[list[float]]:
+    """Return the seconds of base, program, and base again, in each round but the first."""
     order: list[tuple[int, Program]] = [(0, base), (1, program), (2, base)]
     taken: list[list[float]] = [[], [], []]
     collecting = gc.isenabled()
@@ -70,17 +95,7 @@ def run_comparison(case: Comparison, rounds: int | None = None) -> dict[str, Any
             gc.enable()
     finally:
         (gc.enable if collecting else gc.disable)()
-    first, second, again = (seconds[1:] for seconds in taken)
-    ratios = compared(second, [(a + b) / 2 for a, b in zip(first, again, strict=True)])
-    own = compared(again, first)
-    noise = max(abs(own["low"] - 1), abs(own["high"] - 1))
-    row: dict[str, Any] = {"id": case.id, "statement": case.statement, "rounds": rounds, **ratios}
-    row |= {"noise": noise, "differs": abs(row["ratio"] - 1) > noise, "target": case.target}
-    row["met"] = case.target is None or row["ratio"] <= case.target
-    row |= {"seconds": median(second), "base_seconds": median([*first, *again])}
-    if case.multiply_adds is not None:
-        row["multiply_adds"] = case.multiply_adds()
-    return {**row, **case.extra}
+    return [seconds[1:] for seconds in taken]
 
 
 def compared(seconds: Sequence[float], base: Sequence[float]) -> dict[str, float]:

@@ -6,16 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from companion import _checks, _files
+from companion import _files
 from companion.book import bench, results
-from companion.cli import parser
-from companion.cli.parser import Commands
+from companion.cli.parser import Parser
 
+DOES = "time the networks beside plain ones and the machine's limits"
 ABOUT = """
 Programs are timed in turns with what they are compared with, in CPU seconds of
 one thread; a ratio below 1 is faster. The noise is how far a program comes out
 from itself. A missed target is a result: the exit code is 0."""
-
 EXAMPLES = """
 examples:
   python -m companion bench --list
@@ -24,16 +23,13 @@ examples:
 """
 
 
-def add(commands: Commands) -> None:
-    does = "time the networks beside plain ones and the machine's limits"
-    new = parser.command(commands, "bench", does, ABOUT, epilog=EXAMPLES)
+def add(new: Parser) -> None:
     new.add_argument(
         "--only", nargs="+", default=[], metavar="BEGINNING", help="of the rows' ids, default all"
     )
     new.add_argument("--rounds", type=int, metavar="N", help="of each comparison, at least 3")
     new.add_argument("--out", metavar="FILE", help="where the rows go, as JSON")
     new.add_argument("--list", action="store_true", help="print the ids and measure nothing")
-    new.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,8 +38,6 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(bench.ids()))
         return 0
-    if options.rounds is not None:
-        _checks.positive_int("rounds", options.rounds, minimum=3)
     chosen = bench.select(options.only)
     if options.out:
         _files.check_writable(Path(options.out))  # before the minutes that it takes

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from companion.book.claims import WITH_CONDITIONS, Entry, counts, in_article_order, ledger
+from companion.book.claims import WITH_CONDITIONS, Entry, counts, in_article_order
 from companion.book.cli.rerun import measured
 from companion.cli import parser
-from companion.cli.parser import Commands
 
+DOES = "print every claim of the article with its verdict, or measure one again"
 ABOUT = """
 Without --run: the id, the verdict, the cell that records it, and the numbers of
 the last run of all notebooks. With --run: the notebook is executed up to that
 cell, and its numbers go through the claim's rule again. Exit code 0 where the
 verdict is the same, 1 where it is another. Needs a checkout of the book."""
-
 EXAMPLES = """
 examples:
   python -m companion ledger
@@ -24,70 +23,55 @@ examples:
 """
 
 
-def add(commands: Commands) -> None:
-    does = "print every claim of the article with its verdict, or measure one again"
-    new = parser.command(commands, "ledger", does, ABOUT, epilog=EXAMPLES)
+def add(new: parser.Parser) -> None:
     new.add_argument("--run", dest="claim", metavar="CLAIM", help="measure this claim again")
     parser.add_json(new)
-    new.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    entries = {entry.claim.id: entry for entry in in_article_order()}
     if options.claim is None:
-        ordered = in_article_order()
-        parser.show([_facts(e) for e in ordered], _lines(ordered), options.json)
+        facts = [_facts(entry) for entry in entries.values()]
+        words = ", ".join(f"{word}: {number}" for word, number in counts().items())
+        parser.show(facts, [*_lines(facts), f"{len(facts)} claims; {words}"], options.json)
         return 0
-    entries = ledger()
     if options.claim not in entries:
-        known = ", ".join(entry.claim.id for entry in in_article_order())
-        raise ValueError(f"--run must be one of {known}, got {options.claim!r}")
-    stored = entries[options.claim]
-    again = Entry(stored.claim, measured(stored.claim))
-    same = stored.verdict.word == again.verdict.word
-    facts = {
-        "stored": _facts(stored),
-        "measured": {"numbers": again.numbers, **_verdict(again)},
-        "same": same,
-    }
+        raise ValueError(f"--run must be one of {', '.join(entries)}, got {options.claim!r}")
+    return _again(entries[options.claim], options.json)
+
+
+def _again(stored: Entry, as_json: bool) -> int:
+    """Measure a claim again and show both results."""
+    before, after = _facts(stored), _facts(Entry(stored.claim, measured(stored.claim)))
+    same = before["verdict"] == after["verdict"]
+    wide = max(map(len, stored.numbers))
     lines = [
-        f"{options.claim}: {stored.claim.statement} ({_where(stored)})",
-        *_beside(stored.numbers, again.numbers),
-        f"stored:   {stored.verdict.word}: {stored.verdict.reason}",
-        f"measured: {again.verdict.word}: {again.verdict.reason}",
+        f"{before['id']}: {before['statement']} ({before['where']})",
+        f"  {'':{wide}}  {'stored':>10}  {'measured':>10}",
+        *(f"  {k:{wide}}  {n:>10}  {after['numbers'][k]:>10}" for k, n in stored.numbers.items()),
+        f"stored:   {before['verdict']}: {before['reason']}",
+        f"measured: {after['verdict']}: {after['reason']}",
         f"the verdict is {'the same' if same else 'ANOTHER'}",
     ]
-    parser.show(facts, lines, options.json)
+    result = {name: after[name] for name in ("numbers", "verdict", "reason")}
+    parser.show({"stored": before, "measured": result, "same": same}, lines, as_json)
     return 0 if same else 1
 
 
-def _lines(entries: list[Entry]) -> list[str]:
-    """Return a line for each claim, and how many have each verdict."""
-    where = max(len(_where(entry)) for entry in entries)
-    lines = [
-        f"{e.claim.id:3} {e.verdict.word:{len(WITH_CONDITIONS)}}  {_where(e):{where}}  "
-        f"{e.verdict.reason}"
-        for e in entries
-    ]
-    words = ", ".join(f"{word}: {number}" for word, number in counts().items())
-    return [*lines, f"{len(entries)} claims; {words}"]
-
-
-def _beside(stored: dict[str, Any], again: dict[str, Any]) -> list[str]:
-    wide = max(map(len, stored))
-    head = f"  {'':{wide}}  {'stored':>10}  {'measured':>10}"
-    return [head, *(f"  {k:{wide}}  {stored[k]:>10}  {again[k]:>10}" for k in stored)]
-
-
 def _facts(entry: Entry) -> dict[str, Any]:
-    claim = entry.claim
     names = ("id", "section", "kind", "statement", "notebook", "test")
-    facts = {name: getattr(claim, name) for name in names}
-    return {**facts, "where": _where(entry), "numbers": entry.numbers, **_verdict(entry)}
+    return {
+        **{name: getattr(entry.claim, name) for name in names},
+        "where": f"{entry.claim.notebook}.ipynb#claim-{entry.claim.id}",
+        "numbers": entry.numbers,
+        "verdict": entry.verdict.word,
+        "reason": entry.verdict.reason,
+    }
 
 
-def _verdict(entry: Entry) -> dict[str, str]:
-    return {"verdict": entry.verdict.word, "reason": entry.verdict.reason}
-
-
-def _where(entry: Entry) -> str:
-    return f"{entry.claim.notebook}.ipynb#claim-{entry.claim.id}"
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    word, where = len(WITH_CONDITIONS), max(len(row["where"]) for row in rows)
+    return [
+        f"{row['id']:3} {row['verdict']:{word}}  {row['where']:{where}}  {row['reason']}"
+        for row in rows
+    ]

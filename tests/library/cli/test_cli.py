@@ -24,10 +24,8 @@ from companion import _files as files
 from companion import weights
 from companion.__main__ import COMMANDS, main
 from companion.book import claims, results
-from companion.cli import runs, train
-from companion.cli import settings as choices
-from companion.cli.settings import NETWORKS, Design
-from companion.cli.settings import settings as run_settings
+from companion.cli import load, runs, train
+from companion.cli.settings import DATA, NETWORKS, checked
 from companion.data import digits8
 
 torch.set_num_threads(1)
@@ -226,15 +224,14 @@ def test_info_of_a_run_says_where_it_stands(finished, interrupted, call):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_of_the_table_is_in_both_frameworks(name):
-    chosen, network = Design(name), NETWORKS[name]
     assert callable(getattr(ct, name))
-    if network.classes == 1000:
+    if NETWORKS[name].classes == 1000:
         assert callable(getattr(cp, name))
         return
-    model = chosen.build(cp, 1, 10, 0)
+    _, model = load.network(checked({"model": name}), 1, 10)
     assert cp.predict(model, np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 10)
-    if network.control:
-        plain = Design(name, residual=False).build(cp, 1, 10, 0)
+    if NETWORKS[name].control:
+        _, plain = load.network(checked({"model": name, "residual": False}), 1, 10)
         assert len(weights.named_arrays(plain)) <= len(weights.named_arrays(model))
 
 
@@ -411,7 +408,7 @@ def test_what_fails_after_an_epoch_leaves_it(tmp_path, refused, monkeypatch):
 
 
 def test_two_runs_that_begin_at_one_moment(tmp_path, monkeypatch):
-    chosen = {name: run_settings({"seed": seed}) for seed, name in enumerate("ab")}
+    chosen = {name: checked({"seed": seed}) for seed, name in enumerate("ab")}
     create = files.create
 
     def late(path, content):  # the other one comes between the look and the write
@@ -447,9 +444,9 @@ def test_errors_of_no_known_kind_are_one_line_only_where_tensorflow_s(tmp_path, 
 
     error = tf.errors.ResourceExhaustedError(None, None, "no memory\nat all")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_prepare", lambda *rest: (_ for _ in ()).throw(error))
+        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(error))
         assert "no memory at all" in refused("train", "--out", tmp_path / "new")
-        patch.setattr(train, "_prepare", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
+        patch.setattr(train, "_begin", lambda *rest: (_ for _ in ()).throw(LookupError("odd")))
         with pytest.raises(LookupError):
             main(["train", "--out", str(tmp_path / "new")])
 
@@ -731,5 +728,5 @@ def test_a_reader_that_closes_early_is_no_error():
 
 
 def test_the_choices_are_those_of_the_packages():
-    for name in choices.DATA:
-        assert choices.dataset(name).x_train.ndim == 4
+    for name in DATA:
+        assert load.dataset(name).x_train.ndim == 4
