@@ -14,12 +14,13 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES := -1
 export TQDM_DISABLE := 1
 
-.PHONY: help book quick test check library notebooks site portable lab refresh serve clean
+.PHONY: help book quick test exhaustive check library notebooks site portable lab refresh serve clean
 
 help:
 	@echo "make book     build the pages into _build/html"
 	@echo "make quick    style, types, and the tests that your changes ask for: two minutes at most"
 	@echo "make test     style, types, all tests, all notebooks, and the built pages in a browser"
+	@echo "make exhaustive  the large networks and the long runs that make test leaves out"
 	@echo "make lab      open the chapters in JupyterLab"
 	@echo "make serve    show the built pages at http://localhost:8000"
 	@echo "make refresh  run all notebooks again and store their outputs"
@@ -54,6 +55,10 @@ test: check _build/html/.built library notebooks site
 library: $(STAMP)
 	$(STAGE) "tests" $(PYTEST) --dist=loadfile tests --ignore=tests/site
 
+# Large networks and long runs, of which the other tests run a smaller case: once a week.
+exhaustive: $(STAMP)
+	$(STAGE) "exhaustive tests" $(PYTEST) --dist=loadscope -m exhaustive tests
+
 notebooks: $(STAMP)
 	$(STAGE) "notebooks" $(NBVAL)
 
@@ -66,8 +71,8 @@ AVX2 := TF_ENABLE_ONEDNN_OPTS=1 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 SSE := TF_ENABLE_ONEDNN_OPTS=1 ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR" OPENBLAS_CORETYPE=Nehalem
 
 portable: $(STAMP)
-	@$(AVX2) $(MAKE) --no-print-directory library notebooks
-	@$(SSE) $(MAKE) --no-print-directory library notebooks
+	@$(AVX2) $(MAKE) --no-print-directory library exhaustive notebooks
+	@$(SSE) $(MAKE) --no-print-directory library exhaustive notebooks
 
 lab: $(STAMP)
 	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book

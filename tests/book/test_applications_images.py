@@ -66,7 +66,9 @@ def test_harder_digits_keep_the_digit_and_add_what_the_level_says(experiment):
     assert ink["moved"] < ink["clutter"] < ink["more clutter"]
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+@pytest.mark.parametrize(
+    "framework", ["torch", pytest.param("tensorflow", marks=pytest.mark.exhaustive)]
+)
 def test_the_full_script_runs(framework, experiment, monkeypatch, capsys):
     """On 256 random images in the place of CIFAR-10, which would have to be downloaded."""
     from keras import datasets

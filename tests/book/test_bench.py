@@ -80,7 +80,9 @@ def test_quartiles_of_the_ratios():
     assert compared([1, 2, 3, 4, 5], [1] * 5) == {"ratio": 3, "low": 2, "high": 4}
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+@pytest.mark.parametrize(
+    "framework", ["torch", pytest.param("tensorflow", marks=pytest.mark.exhaustive)]
+)
 def test_a_training_run_goes_on_one_epoch_a_call(framework):
     run = both.epochs(framework)
     assert [len(run().history.loss) for _ in range(2)] == [1, 2]
@@ -133,7 +135,7 @@ def test_the_slope_of_time_by_depth():
     assert shallow.tolist() == [1, 1, 1] and deep == pytest.approx([1.1, 1.1, 1.1])
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.exhaustive)])
 def test_saved_activations_are_linear_in_depth(kept):
     row = Subprocess(own_process.depth_row, (8, 14, 20, 26), 3, kept)()
     json.dumps(row)  # as it is stored

@@ -318,6 +318,7 @@ SMALL = ("--data", "digits8", "--model", "cifar_resnet", "--width", "2", "--epoc
 SMALL += ("--learning-rate", "0.02", "--batch-size", "128")
 
 
+@pytest.mark.exhaustive
 def test_a_run_of_two_processes_that_is_killed_goes_on(tmp_path):
     folder = tmp_path / "run"
     command = [*TORCHRUN, "-m", "companion", "train"]
@@ -349,6 +350,7 @@ def test_a_run_of_two_processes_that_is_killed_goes_on(tmp_path):
     assert killed == whole and histories[0] == histories[1]
 
 
+@pytest.mark.exhaustive
 def test_two_launchers_that_meet_train_as_one_that_starts_two(tmp_path):
     # On several machines each has a launcher of its own; here both are on this one.
     with socket.socket() as free:

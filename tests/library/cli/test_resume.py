@@ -145,7 +145,9 @@ def stamp(path):
         return 0
 
 
-@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+@pytest.mark.parametrize(
+    "framework", ["torch", pytest.param("tensorflow", marks=pytest.mark.exhaustive)]
+)
 def test_a_process_that_is_killed_at_a_random_moment_is_resumed(framework, tmp_path):
     settings = ["--framework", framework, "--data", "digits8", "--model", "cifar_resnet"]
     settings += ["--width", 2, "--epochs", 6, "--batch-size", 128, "--shift", 1, "--seed", 4]
