@@ -141,7 +141,9 @@ class Embedding(SavedByArguments, keras.layers.Embedding):
     def __init__(self, vocabulary: int, channels: int, **keras_options: Any) -> None:
         self.vocabulary = _checks.positive_int("vocabulary", vocabulary)
         self.channels = _checks.positive_int("channels", channels)
-        super().__init__(vocabulary, channels, **keras_options)
+        # Keras would draw them between -0.05 and 0.05.
+        spread = keras.initializers.RandomNormal(stddev=self.channels**-0.5)
+        super().__init__(vocabulary, channels, embeddings_initializer=spread, **keras_options)
 
     def call(self, tokens: Tensor) -> Tensor:
         _checks.rank("tokens", tokens.shape, 2, "(N, T)")

@@ -147,6 +147,8 @@ def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
     ----------
     model: in its own mode. x: a batch of its input. The outputs' sum takes the place of a loss.
     """
+    if x.is_floating_point():
+        x = x.detach().requires_grad_()
     gradients = [(p, p.grad) for p in model.parameters()]
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
     held: dict[int, int] = {}

@@ -58,6 +58,7 @@ def test_saved_bytes_of_known_layers():
     x = torch.zeros(10, 20)
     tanh = nn.Sequential(nn.Tanh(), nn.Tanh())  # each keeps its output
     assert torch_costs.saved_bytes(tanh, x) == 2 * 10 * 20 * 4
+    assert torch_costs.peak_saved_bytes(tanh, x) == 2 * 10 * 20 * 4  # also without parameters
     assert torch_costs.saved_bytes(nn.Linear(20, 5), x) == 0  # keeps the input, which exists anyway
     assert torch_costs.saved_bytes(stack(1.0, 1.0), x) == 0  # an addition keeps nothing
 

@@ -31,8 +31,6 @@ SPREADS = [
     ("LSTM", (60, 80), "weight_ih", math.sqrt(1 / 60)),
     ("LSTM", (60, 80), "weight_hh", math.sqrt(1 / 80)),
 ]
-#: the embedding of a framework starts as that framework has it until ``initialize`` is called
-FRESH = [s for s in SPREADS if s[0] != "Embedding"]
 
 
 def array(model, key):
@@ -54,7 +52,7 @@ def test_initialize(framework, kind, arguments, key, std):
 
 
 @pytest.mark.parametrize("framework", ALL)
-@pytest.mark.parametrize(("kind", "arguments", "key", "std"), FRESH)
+@pytest.mark.parametrize(("kind", "arguments", "key", "std"), SPREADS)
 def test_a_layer_of_its_own_starts_alike(framework, kind, arguments, key, std):
     if framework == "reference" and kind not in ("Conv2d", "Dense"):
         pytest.skip("not in the reference")

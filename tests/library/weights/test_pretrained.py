@@ -166,6 +166,21 @@ def test_keras_weights_give_keras_logits(theirs, ours, options):
         weights.from_keras(build(num_classes=6, seed=0, **options), model)
 
 
+def test_the_eps_of_keras_becomes_part_of_the_running_variance():
+    # So small a variance that the logits tell 1.001e-5 from 1e-5: by 5 in 10,000.
+    inputs = keras.Input((8, 8, 3))
+    theirs = keras.applications.ResNet50(
+        weights=None, input_tensor=inputs, classes=7, classifier_activation=None
+    )
+    norm = theirs.get_layer("conv1_bn")
+    norm.moving_variance.assign(np.zeros(64))
+    network = cp.resnet50(num_classes=7, seed=0, version="v1")
+    weights.from_keras(network, theirs)
+    running = next(a for k, a in weights.named_arrays(network).items() if "running_var" in k)
+    np.testing.assert_allclose(running, norm.epsilon - 1e-5, rtol=1e-4)
+    assert norm.epsilon == pytest.approx(1.001e-5, rel=1e-12)
+
+
 ROUND_TRIP = ("resnet18", "resnet152", "wide_resnet50_2", "resnext50_32x4d", "se_resnet50")
 
 
