@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -24,6 +25,14 @@ from companion.book.bench.timing import Subprocess, compared
 from companion.book.cli.bench import line
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_collect():
+    """Take what the frameworks keep from the collector, which runs before each measurement."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def spin(seconds):

@@ -28,6 +28,18 @@ def ids(networks):
     return ["-".join([n, *(f"{k}={v}" for k, v in o.items())]) for n, _, o, _ in networks]
 
 
+def exhaustive_but(cases, keep):
+    """Return the cases, those that are not to be kept marked to be run by `make exhaustive` alone.
+
+    Parameters
+    ----------
+    cases: names, or tuples. keep: called with one of them.
+    """
+    mark = pytest.mark.exhaustive
+    values = [(c, c if isinstance(c, tuple) else (c,)) for c in cases]
+    return [pytest.param(*v) if keep(c) else pytest.param(*v, marks=mark) for c, v in values]
+
+
 def to_torch(x):
     x = torch.from_numpy(x)
     return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
@@ -158,7 +170,7 @@ def start_as_plain_addition(package, merge):
     """A transformer with this merge starts as the function that it is with plain addition."""
     outputs = []
     for kind in ("add", merge):
-        model = package.transformer(9, 4, 8, merge=kind, seed=0)
+        model = package.transformer(9, 2, 8, merge=kind, seed=0)
         x = torch.from_numpy(TOKENS) if package is cp else TOKENS
         y = model(x)
         outputs.append(to_numpy(y) if package is cp else y.numpy())

@@ -17,6 +17,7 @@ import companion.torch as cp
 from companion import _onnx, weights
 
 torch.set_num_threads(1)
+WEEKLY = pytest.mark.exhaustive
 IMAGES = np.random.default_rng(0).random((3, 16, 15, 3), np.float32)
 
 
@@ -49,7 +50,7 @@ def test_onnx_gives_the_predictions_at_any_batch_size(package, channels_last, tm
 
 
 @pytest.mark.parametrize("package", [cp, ct])
-@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("channels_last", [True, pytest.param(False, marks=WEEKLY)])
 def test_onnx_returns_images_in_the_order_they_came(package, channels_last, tmp_path):
     model = package.residual_unet(in_channels=3, levels=1, channels=4, seed=0)
     x = IMAGES[:, :, :14]

@@ -43,6 +43,7 @@ def test_sinkhorn_is_doubly_stochastic_and_products_stay_so():
         np.testing.assert_allclose(matrix.sum(0), 1, atol=2e-2)
 
 
+@pytest.mark.exhaustive  # as test_networks does with a network of images
 def test_a_stack_of_streams_reloads_in_a_fresh_process(tmp_path):
     model = ct.transformer(9, 2, 8, merge="hyper", seed=1)
     model.save(tmp_path / "model.keras")

@@ -19,6 +19,7 @@ from companion.torch.checkpointed import CheckpointedNetwork
 from companion.torch.hyper_connections import ManifoldWeights, StreamWeights
 from companion.torch.transformer import Scale
 from companion.torch.unet import Divisible
+from tests.library.harness import exhaustive_but
 
 torch.set_num_threads(1)
 
@@ -58,6 +59,8 @@ MORE["transformer depth_attention"] = ((9, 2, 8), {"merge": "depth_attention"}, 
 MORE["transformer sandwich"] = ((9, 2, 8), {"norm": "sandwich"}, TOKENS)
 ALL = {**NETWORKS, **MORE}
 #: Of the deepest nothing is told that a shallower one of the same blocks does not tell.
+#: Of the networks of their kind the larger ones.
+WIDE = ("resnet50_v2", "resnext50_32x4d", "se_resnet50", "wide_resnet50_2")
 SHALLOW = [name for name in ALL if name not in ("resnet34", "resnet101", "resnet152")]
 
 
@@ -90,7 +93,7 @@ def test_without_a_seed_pytorch_draws_it():
     assert not torch.equal(states[0], cp.cifar_resnet(8, 4).stem.conv.weight)
 
 
-@pytest.mark.parametrize("name", SHALLOW)
+@pytest.mark.parametrize("name", exhaustive_but(SHALLOW, lambda name: name not in WIDE))
 def test_networks_are_built_on_the_meta_device_and_filled_later(name):
     expected = build(name, seed=3).state_dict()
     with torch.device("meta"):
@@ -114,7 +117,7 @@ def test_values_of_the_meta_device_cannot_be_read():
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("name", SHALLOW)
+@pytest.mark.parametrize("name", exhaustive_but(SHALLOW, lambda name: name not in WIDE))
 def test_networks_are_traced_by_fx(name, training):
     network, x = build(name, seed=0).train(training), ALL[name][2]
     if training and "stochastic" in name:
@@ -140,7 +143,7 @@ def test_a_traced_block_reads_as_the_equation_and_still_checks():
     assert torch.equal(several(x), x + several.get_submodule("0.branch")(x)[0])
 
 
-@pytest.mark.parametrize("name", SHALLOW)
+@pytest.mark.parametrize("name", exhaustive_but(SHALLOW, lambda name: name not in WIDE))
 def test_networks_are_copied_and_pickled(name):
     network, x = build(name, seed=0).eval(), ALL[name][2]
     expected = network(x)

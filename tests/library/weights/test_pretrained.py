@@ -11,14 +11,9 @@ import torch.nn.functional as F
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
+from tests.library.harness import exhaustive_but
 
 torch.set_num_threads(1)
-
-
-def larger_exhaustively(names, smallest):
-    """Return the names, all but the smallest marked to be run once a week."""
-    mark = pytest.mark.exhaustive
-    return [n if n in smallest else pytest.param(n, marks=mark) for n in names]
 
 
 BLOCKS = {
@@ -85,11 +80,11 @@ def drawn_state(model, rng):
     return state
 
 
-#: Of these the others are deeper or wider.
-SMALLEST = ("resnet18", "resnet50", "resnext50_32x4d")
+#: Of these the others are deeper or wider, or have groups.
+SMALLEST = ("resnet18", "resnet50")
 
 
-@pytest.mark.parametrize("name", larger_exhaustively(NETWORKS, SMALLEST))
+@pytest.mark.parametrize("name", exhaustive_but(NETWORKS, SMALLEST.__contains__))
 def test_torchvision_weights_give_torchvision_logits(name):
     depth, groups = NETWORKS[name]
     rng = np.random.default_rng(0)
@@ -184,7 +179,7 @@ def test_the_eps_of_keras_becomes_part_of_the_running_variance():
 ROUND_TRIP = ("resnet18", "resnet152", "wide_resnet50_2", "resnext50_32x4d", "se_resnet50")
 
 
-@pytest.mark.parametrize("name", larger_exhaustively(ROUND_TRIP, ("resnet18", "se_resnet50")))
+@pytest.mark.parametrize("name", exhaustive_but(ROUND_TRIP, "resnet18".__eq__))
 def test_large_networks_make_the_round_trip_bit_for_bit(name):
     source = getattr(cp, name)(num_classes=3, seed=0)
     rng = np.random.default_rng(0)
