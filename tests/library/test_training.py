@@ -30,28 +30,15 @@ def digits():
     return dataclasses.replace(full, x_train=full.x_train[:320], y_train=full.y_train[:320])
 
 
-@pytest.fixture
-def keras_in_double():
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx(before[0])
-    keras.config.set_dtype_policy(before[1])
-
-
+@pytest.mark.usefixtures("keras_in_double")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_first_epoch_agrees_between_frameworks(optimizer, digits, keras_in_double):
-    settings = {"epochs": 1, "shift": 2, "label_smoothing": 0.1, "progress": False}
-    settings |= {"optimizer": optimizer, "learning_rate": 0.01}
-    losses = [
-        framework.fit(model, digits, **settings).loss[0]
-        for framework, model in (
-            (cp, cp.mnist_resnet(seed=0).double()),
-            (ct, ct.mnist_resnet(seed=0)),
-        )
-    ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5)  # Keras has the rates in float32
+def test_first_epoch_agrees_between_frameworks(optimizer, digits):
+    settings = {"epochs": 1, "batch_size": 64, "shift": 2, "label_smoothing": 0.1}
+    settings |= {"optimizer": optimizer, "learning_rate": 0.01, "progress": False}
+    some = dataclasses.replace(digits, x_train=digits.x_train[:128], y_train=digits.y_train[:128])
+    here, there = (f.cifar_resnet(8, 2, in_channels=1, seed=0) for f in (cp, ct))
+    one, other = cp.fit(here.double(), some, **settings), ct.fit(there, some, **settings)
+    assert one.loss == pytest.approx(other.loss, abs=1e-5)  # Keras has the rates in float32
 
 
 def descend(optimizer, parameters, rate=None, steps=10):
@@ -160,8 +147,9 @@ def test_bad_settings_are_refused(bad, digits):
 def test_small_network_learns_the_digits():
     full = data.mnist()
     model = cp.mnist_resnet(seed=0)
-    cp.fit(model, full, label_smoothing=0.1, shift=2, progress=False)
-    assert cp.evaluate(model, full.x_test, full.y_test)[1] > 0.975
+    cp.fit(model, full, epochs=1, label_smoothing=0.1, shift=2, progress=False)
+    # 0.86 to 0.90 by seed, which moves more than another processor's rounding; chance is 0.1
+    assert cp.evaluate(model, full.x_test, full.y_test)[1] > 0.7
 
 
 def test_a_batch_without_labels_changes_nothing_but_by_decay():

@@ -101,46 +101,49 @@ def test_psnr_of_a_known_error():
 
 
 TOKENS = SimpleNamespace(
-    x_train=RNG.integers(0, 20, (64, 9)),
-    y_train=np.where(np.arange(9) < 4, -1, RNG.integers(0, 20, (64, 9))),
-    num_classes=20,
-)
-FRAMES = SimpleNamespace(
-    x_train=RNG.normal(size=(64, 15, 12)).astype(np.float32),
-    y_train=RNG.integers(0, 9, 64),
+    x_train=RNG.integers(0, 9, (8, 6)),
+    y_train=np.where(np.arange(6) < 3, -1, RNG.integers(0, 9, (8, 6))),
     num_classes=9,
 )
+FRAMES = SimpleNamespace(
+    x_train=RNG.normal(size=(8, 7, 4)), y_train=RNG.integers(0, 3, 8), num_classes=3
+)
 PIXELS = SimpleNamespace(
-    x_train=RNG.normal(size=(32, 16, 16, 1)).astype(np.float32),
-    y_train=RNG.integers(-1, 3, (32, 16, 16)),
-    num_classes=3,
+    x_train=RNG.normal(size=(8, 4, 4, 1)), y_train=RNG.integers(-1, 3, (8, 4, 4)), num_classes=3
 )
 CLEAN = SimpleNamespace(x_train=PIXELS.x_train, y_train=PIXELS.x_train * 0.5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.usefixtures("keras_in_double")
 @pytest.mark.parametrize(
-    ("given", "build", "loss"),
+    ("given", "build", "loss", "optimizer"),
     [
-        (TOKENS, lambda c: c.transformer(20, 2, 16, seed=0), "cross_entropy"),
-        (FRAMES, lambda c: c.speech_resnet(7, seed=0), "cross_entropy"),
-        (PIXELS, lambda c: c.residual_unet(1, 3, channels=8, seed=0), "cross_entropy"),
-        (CLEAN, lambda c: c.dncnn(5, channels=8, seed=0), "squared_error"),
+        (TOKENS, lambda c: c.transformer(9, 1, 8, seed=0), "cross_entropy", "sgd"),
+        (FRAMES, lambda c: c.speech_resnet(3, 4, 3, seed=0), "cross_entropy", "adam"),
+        (PIXELS, lambda c: c.residual_unet(1, 3, 1, 4, seed=0), "cross_entropy", "sgd"),
+        (CLEAN, lambda c: c.dncnn(3, 4, seed=0), "squared_error", "adam"),
+        pytest.param(
+            *(TOKENS, lambda c: c.transformer(9, 1, 8, seed=0), "cross_entropy", "adam"),
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="Keras's Adam adds the squares of an embedding's gradients, row by row of "
+                "the batch, where it should square their sum",
+            ),
+        ),
     ],
-    ids=["tokens", "frames", "pixels", "images"],
+    ids=["tokens", "frames", "pixels", "images", "tokens-adam"],
 )
 def test_both_frameworks_train_every_task_alike(given, build, loss, optimizer):
-    settings = {"batch_size": 16, "learning_rate": 0.01, "optimizer": optimizer, "loss": loss}
-    histories, outputs = [], []
-    for framework in (cp, ct):
-        model = build(framework)
-        histories.append(framework.fit(model, given, epochs=2, progress=False, **settings))
-        outputs.append(framework.predict(model, given.x_train[:3]))
-    one, other = histories
+    settings = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "progress": False}
+    settings |= {"optimizer": optimizer, "loss": loss}
+    here, there = build(cp).double(), build(ct)
+    one, other = cp.fit(here, given, **settings), ct.fit(there, given, **settings)
     assert one.loss[1] < one.loss[0]
-    assert one.loss == pytest.approx(other.loss, rel=2e-3)
-    assert one.accuracy == pytest.approx(other.accuracy, abs=0.02)
-    assert outputs[0].shape == outputs[1].shape and outputs[0].shape[0] == 3
+    # Keras has the rates and the means of its history in float32.
+    assert one.loss == pytest.approx(other.loss, rel=1e-5)
+    assert one.accuracy == pytest.approx(other.accuracy, abs=1e-6)
+    x = given.x_train[:3]
+    assert cp.predict(here, x).shape == ct.predict(there, x).shape
 
 
 def test_labels_of_minus_one_do_not_count():
@@ -158,20 +161,20 @@ def test_labels_of_minus_one_do_not_count():
 @pytest.mark.parametrize(
     ("changes", "settings", "named"),
     [
-        ({"y_train": TOKENS.y_train + 20}, {}, "y_train must be from 0 to 19"),
+        ({"y_train": TOKENS.y_train + 9}, {}, "y_train must be from 0 to 8"),
         ({"y_train": TOKENS.y_train[:, :5]}, {}, "y_train must hold one integer label"),
         ({"y_train": TOKENS.y_train * 0 - 1}, {}, "y_train must be from 0"),
         ({"x_train": TOKENS.x_train[:0]}, {}, "x_train must not be empty"),
         ({}, {"shift": 2}, "shift must be 0"),
         ({}, {"optimizer": "rmsprop"}, "optimizer must be one of"),
         ({}, {"loss": "hinge"}, "loss must be one of"),
-        ({"y_train": np.ones((3, 9))}, {"loss": "squared_error"}, "y_train must have one entry"),
+        ({"y_train": np.ones((3, 6))}, {"loss": "squared_error"}, "y_train must have one entry"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_a_step(changes, settings, named):
     given = SimpleNamespace(**{**vars(TOKENS), **changes})
     for framework in (cp, ct):
-        model = framework.transformer(20, 1, 16, seed=0)
+        model = framework.transformer(9, 1, 8, seed=0)
         before = framework.predict(model, TOKENS.x_train[:2])
         with pytest.raises(ValueError, match=named):
             framework.fit(model, given, epochs=1, progress=False, **settings)
