@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from companion.recipe import Recipe
@@ -16,7 +17,7 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.opti
     schedule = Cycle([recipe.rate(step, total) for step in range(total)])
     decay = recipe.weight_decay or None
     if recipe.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(schedule, epsilon=1e-8, weight_decay=decay)
+        optimizer = Adam(schedule, epsilon=1e-8, weight_decay=decay)
     else:
         optimizer = keras.optimizers.SGD(
             schedule, momentum=recipe.momentum, nesterov=True, weight_decay=decay
@@ -25,6 +26,20 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.opti
         var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
     )
     return optimizer
+
+
+@keras.saving.register_keras_serializable("companion")
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam, with an embedding's gradient as one tensor (Kingma and Ba 2015, algorithm 1).
+
+    TensorFlow returns a row of it for every token of the batch. Keras squares each and adds the
+    squares, where the second moment is the square of their sum.
+    """
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        sparse = tf.IndexedSlices
+        whole = [tf.convert_to_tensor(g) if isinstance(g, sparse) else g for g in grads]
+        super().apply(whole, trainable_variables)
 
 
 @keras.saving.register_keras_serializable("companion")
