@@ -50,7 +50,10 @@ check: $(STAMP)
 quick: check
 	@tests=$$($(BIN)/python -m tools.affected) && $(BIN)/python -m tools.stage "tests" $(PYTEST) --dist=loadfile $$tests
 
-test: check _build/html/.built library notebooks site
+# Style and types beside the pages: each takes one core.
+test: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 check _build/html/.built
+	@$(MAKE) --no-print-directory library notebooks site
 
 library: $(STAMP)
 	$(STAGE) "tests" $(PYTEST) --dist=loadfile tests --ignore=tests/site
