@@ -22,7 +22,6 @@ CORE = (
     "tests/library/test_reference.py",
     "tests/library/test_residual.py",
     "tests/library/test_blocks.py",
-    "tests/library/test_merges.py",
     "tests/oracles/test_blocks.py",
     "tests/oracles/test_merges.py",
 )
