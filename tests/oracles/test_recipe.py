@@ -35,10 +35,15 @@ def identity_network(framework, classes=3):
     return model
 
 
+@pytest.fixture
+def in_double():
+    """Runs over several steps are followed in float64; tests/conftest.py puts it back."""
+    keras.config.set_floatx("float64")
+    torch.set_default_dtype(torch.float64)
+
+
 def data(x, y, classes=3):
-    return SimpleNamespace(
-        x_train=np.asarray(x, np.float32), y_train=np.asarray(y), num_classes=classes
-    )
+    return SimpleNamespace(x_train=np.asarray(x), y_train=np.asarray(y), num_classes=classes)
 
 
 def fit(framework, model, given, **settings):
@@ -150,7 +155,6 @@ def steps_of(framework, update, epochs=6, **settings):
     found = weights.named_arrays(model)
     ours = [next(a for k, a in found.items() if k.endswith(e)) for e in ("weight", "bias")]
     w, b = np.eye(3), np.zeros(3)
-    x, y = x.astype("float32").astype(float), y.astype("float32").astype(float)
     for t in range(epochs):
         error = 2 * (x @ w.T + b - y) / y.size
         rate = cycle(settings["learning_rate"], t, epochs)
@@ -166,6 +170,7 @@ def cycle(peak, step, steps):
     return peak * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
 
 
+@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("framework", BOTH)
 @pytest.mark.parametrize("decay", [0.3])
 def test_sgd_with_nesterov_momentum(framework, decay):
@@ -189,6 +194,7 @@ def test_sgd_with_nesterov_momentum(framework, decay):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("framework", BOTH)
 @pytest.mark.parametrize("decay", [0.3])
 def test_adam(framework, decay):
@@ -215,6 +221,7 @@ def test_adam(framework, decay):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize("framework", ["torch"])
 def test_adam_equals_torch_optim(framework):
     optimizers = {}
@@ -264,6 +271,7 @@ def test_a_tiny_gradient_shows_adam_s_eps(framework, optimizer):
     assert -bias == pytest.approx(rate * want, rel=1e-3)
 
 
+@pytest.mark.usefixtures("in_double")
 @pytest.mark.parametrize(
     ("framework", "optimizer"), [("torch", "sgd"), ("torch", "adam"), ("tensorflow", "sgd")]
 )

@@ -182,7 +182,8 @@ def test_evaluation_is_the_same_in_both_frameworks(finished, call):
         for name in ("torch", "tensorflow")
     )
     assert here["loss"] == pytest.approx(there["loss"], abs=1e-5)
-    assert here["accuracy"] == pytest.approx(there["accuracy"], abs=1e-6)
+    # Rounding may decide one image between two classes whose logits are equal but for it.
+    assert here["accuracy"] == pytest.approx(there["accuracy"], abs=1.01 / 360)
     assert f"{here['accuracy']:.4f}" in out
 
 
