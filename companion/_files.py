@@ -39,28 +39,37 @@ def create(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _temporary(path: Path, content: bytes) -> Iterator[Path]:
-    """Write the content beside the path, and let an ``OSError`` name the path."""
+    """Yield where the content has been written, beside the path; it is gone afterwards."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the name without its bytes
-        yield temporary
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write it: {error.strerror}", str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _naming(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the name without its bytes
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
     """Raise ``OSError`` unless a file can be written there later; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    tempfile.TemporaryFile(dir=path.parent).close()
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an ``OSError`` name the file that was to be written."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write it: {error.strerror}", str(path)) from error
 
 
 def as_json(value: Any) -> bytes:

@@ -54,7 +54,11 @@ class Run:
         run = cls(folder, dict(settings), _versions(settings["framework"]))
         path = folder / "settings.json"
         try:
-            files.create(path, files.as_json({"versions": run.versions, **settings}))
+            try:
+                files.create(path, files.as_json({"versions": run.versions, **settings}))
+            except FileExistsError:  # of another process that began in the same moment
+                require_empty(folder)
+                raise
             with run.locked():
                 try:
                     yield run

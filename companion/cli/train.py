@@ -17,7 +17,7 @@ from companion.cli.load import dataset, network
 from companion.cli.parser import Parser
 from companion.cli.runs import RESUME, Run, require_empty
 from companion.cli.settings import NETWORKS, RECIPE, add_options, checked, given
-from companion.recipe import Checkpoint, History
+from companion.recipe import Checkpoint, History, Recipe, check_batch_size, check_training
 
 DOES = "train a network on digits, with the same steps in both frameworks"
 ABOUT = """
@@ -82,7 +82,8 @@ def _begin(
     if options.out is not None:
         require_empty(options.out)
         settings = checked(given(options))
-        parts = _load(settings, processes)  # before a folder is made
+        # What does not fit together is found before a folder is made, not at the first step.
+        parts = _load(settings, processes)
         return held.enter_context(Run.create(options.out, settings)), None, *parts
     run = Run.open(options.resume)
     run.check_settings(given(options))
@@ -100,13 +101,16 @@ def _begin(
 
 
 def _load(settings: Mapping[str, Any], processes: int) -> tuple[Any, Any, Any]:
-    """Return the framework's sub-package, the network and the data."""
+    """Return the framework's sub-package, the network and the data, known to fit together."""
     framework = settings["framework"]
     if processes > 1 and framework != "torch":
         raise ValueError(
             f"framework must be 'torch' in {processes} processes of torchrun, got {framework!r}"
         )
+    recipe = Recipe(**_recipe(settings))
+    check_batch_size(recipe, processes)
     data = dataset(settings["data"])
+    check_training(data, recipe)
     return *network(settings, data.x_train.shape[-1], data.num_classes), data
 
 

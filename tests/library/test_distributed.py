@@ -374,6 +374,7 @@ def test_two_launchers_that_meet_train_as_one_that_starts_two(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("--batch-size", "63"), "batch_size must be a multiple of the 2 processes"),
         (("--framework", "tensorflow"), "framework must be 'torch' in 2 processes"),
         (("--model", "alexnet"), "model must be one of"),
     ],
@@ -389,6 +390,7 @@ def test_the_others_go_home_where_a_run_cannot_begin(words, told, tmp_path, caps
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.exhaustive
 def test_a_batch_that_cannot_be_shared_leaves_no_folder(tmp_path):
     command = ("-m", "companion", "train", "--out", tmp_path / "new", *SMALL, "--batch-size", "63")
     _, err = ended(started(*TORCHRUN, *command), code=1)

@@ -355,6 +355,8 @@ BAD = [
     ("predict {whole} {wide}", r"must hold images \(N, 8, 8, 1\), got shape \(2, 9, 9, 1\)"),
     ("predict {whole} {bytes}", "must hold values from 0 to 1"),
     ("train --out {new} --data digits8 --shift 8", "shift must be below the 8 pixels"),
+    ("train --out {new}/deep --data digits8 --shift 8", "shift must be below the 8 pixels"),
+    ("train --out {new}/deep --data digits8 --batch-size 9999", "batch_size must be at most"),
     ("train --out {new} --label-smoothing 1", "label_smoothing must be below 1"),
     ("bench --out=", "--out must name a file"),
     ("info resnet51", "'resnet51' is neither a run's folder nor one of mnist_resnet"),
@@ -381,6 +383,15 @@ def test_bad_input_gets_one_line(words, named, finished, tmp_path, refused):
     assert re.search(named, line), line
     assert not places["new"].exists()
     assert all(contents(folder) == before[folder] for folder in before)
+
+
+def test_a_file_that_cannot_be_written_is_named_before_any_work(tmp_path, refused, monkeypatch):
+    def full(**options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", full)
+    line = refused("bench", "--only", "limit", "--out", tmp_path / "bench.json")
+    assert "bench.json: cannot write it: No space left on device" in line
 
 
 @pytest.mark.parametrize("name", ["torch", "tensorflow"])
@@ -422,6 +433,18 @@ def test_two_runs_that_begin_at_one_moment(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError), runs.Run.create(tmp_path / "run", chosen["a"]):
         pass
     assert runs.Run.open(tmp_path / "run").settings == chosen["b"]
+
+
+def test_the_later_of_two_runs_is_told_of_the_other(finished, tmp_path, refused, monkeypatch):
+    create = files.create
+
+    def late(path, content):
+        path.write_bytes((finished / "settings.json").read_bytes())
+        create(path, content)
+
+    monkeypatch.setattr(files, "create", late)
+    assert "holds a run: choose another folder" in refused("train", "--out", tmp_path / "run")
+    assert runs.Run.open(tmp_path / "run").settings == runs.Run.open(finished).settings
 
 
 @pytest.mark.parametrize("left", ["empty", "folder"])
