@@ -60,7 +60,7 @@ library: $(STAMP)
 
 # Large networks and long runs, of which the other tests run a smaller case: once a week.
 exhaustive: $(STAMP)
-	$(STAGE) "exhaustive tests" $(PYTEST) --dist=loadscope -m exhaustive tests
+	$(STAGE) "exhaustive tests" $(PYTEST) --dist=loadfile -m exhaustive tests
 
 notebooks: $(STAMP)
 	$(STAGE) "notebooks" $(NBVAL)

@@ -142,8 +142,8 @@ class Embedding(SavedByArguments, keras.layers.Embedding):
         self.vocabulary = _checks.positive_int("vocabulary", vocabulary)
         self.channels = _checks.positive_int("channels", channels)
         # Keras would draw them between -0.05 and 0.05.
-        spread = keras.initializers.RandomNormal(stddev=self.channels**-0.5)
-        super().__init__(vocabulary, channels, embeddings_initializer=spread, **keras_options)
+        spread = {"embeddings_initializer": keras.initializers.RandomNormal(stddev=channels**-0.5)}
+        super().__init__(vocabulary, channels, **{**spread, **keras_options})
 
     def call(self, tokens: Tensor) -> Tensor:
         _checks.rank("tokens", tokens.shape, 2, "(N, T)")

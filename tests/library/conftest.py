@@ -1,4 +1,4 @@
-"""What fails in the harness is shown as a test's failure is; a fixture for proofs in float64."""
+"""What fails in a harness is shown as a test's failure is; fixtures for proofs in float64."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.library.harness")
+pytest.register_assert_rewrite("tests.library.harness", "tests.oracles.harness")
 
 
 @pytest.fixture
-def keras_in_double() -> Iterator[None]:
-    """Keras computes in float64, and step by step: a proof over few steps compiles nothing."""
+def keras_in_double() -> None:
+    """Keras computes in float64."""
     import keras
-    import tensorflow as tf
 
     keras.config.set_floatx("float64")  # tests/conftest.py puts both back
     keras.config.set_dtype_policy("float64")
+
+
+@pytest.fixture
+def nothing_compiled() -> Iterator[None]:
+    """Keras computes operation by operation, which is quicker for a few steps."""
+    import tensorflow as tf
+
     tf.config.run_functions_eagerly(True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Even though the")  # tf.data compiles all the same

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import torch
 from torch import nn
 
@@ -13,6 +12,7 @@ import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
+from tests.oracles.harness import near, run
 
 torch.set_num_threads(1)
 
@@ -23,11 +23,6 @@ FRAMES = RNG.normal(size=(3, 20, 12)).astype(np.float32)
 VECTORS = RNG.normal(size=(8, 16)).astype(np.float32)
 
 
-def ids(networks):
-    """Name each case by its network and its options."""
-    return ["-".join([n, *(f"{k}={v}" for k, v in o.items())]) for n, _, o, _ in networks]
-
-
 def exhaustive_but(cases, keep):
     """Return the cases, those that are not to be kept marked to be run by `make exhaustive` alone.
 
@@ -35,9 +30,13 @@ def exhaustive_but(cases, keep):
     ----------
     cases: names, or tuples. keep: called with one of them.
     """
-    mark = pytest.mark.exhaustive
-    values = [(c, c if isinstance(c, tuple) else (c,)) for c in cases]
-    return [pytest.param(*v) if keep(c) else pytest.param(*v, marks=mark) for c, v in values]
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)),
+            marks=() if keep(case) else pytest.mark.exhaustive,
+        )
+        for case in cases
+    ]
 
 
 def to_torch(x):
@@ -48,11 +47,6 @@ def to_torch(x):
 def to_numpy(y):
     y = y.detach().numpy()
     return y.transpose(0, 2, 3, 1) if y.ndim == 4 else y
-
-
-def near(a, b, tolerance):
-    assert a.shape == b.shape
-    assert np.abs(a - b).max() <= tolerance * max(1.0, np.abs(b).max())
 
 
 def numbers(shape, name=""):
@@ -73,77 +67,102 @@ def lived_in(model, seed, deviation=0.2):
             p.data += torch.from_numpy(rng.normal(0, deviation, p.shape)).to(p.dtype)
 
 
-def agree(source, target, x, training):
-    """Compare outputs and all gradients; x is channels first, equal weights are the callee's."""
-    source.train(training)
-    tx = torch.from_numpy(x).requires_grad_()
-    ty = source(tx)
-    dy = np.random.default_rng(1).normal(size=tuple(ty.shape)).astype(np.float32)
-    ty.backward(torch.from_numpy(dy))
-    kx = tf.constant(x.transpose(0, 2, 3, 1))
-    with tf.GradientTape() as tape:
-        tape.watch(kx)
-        ky = target(kx, training=training)
-        loss = tf.reduce_sum(ky * dy.transpose(0, 2, 3, 1))
-    dx, *dw = tape.gradient(loss, [kx, *(v.value for v in target.trainable_variables)])
-    near(ky.numpy().transpose(0, 3, 1, 2), ty.detach().numpy(), 1e-5)
-    near(dx.numpy().transpose(0, 3, 1, 2), tx.grad.numpy(), 1e-4)
-    theirs = [0.0, *sorted(float(p.grad.norm()) for p in source.parameters())]
-    ours = [0.0, *sorted(float(tf.norm(g)) for g in dw)]
-    near(np.array(ours), np.array(theirs), 1e-4)
+def agree(here, there, x, training, outputs=1e-5, gradients=1e-4):
+    """Compare PyTorch's float64 with Keras: output, and the gradient of x and of each parameter.
+
+    Parameters
+    ----------
+    here, there: with equal weights. x: channels first.
+    """
+    x = x if x.dtype.kind == "i" else x.astype(np.float64)
+    one, other = (
+        run(framework, model, x, training=training)
+        for framework, model in (("torch", here), ("tensorflow", there))
+    )
+    near(other.y, one.y, outputs, "output")
+    for a, b in zip(other.dx, one.dx, strict=True):
+        near(a, b, gradients, "gradient of x")
+    assert other.gradients.keys() == one.gradients.keys()
+    for name, gradient in one.gradients.items():
+        near(other.gradients[name], gradient, gradients, name)
 
 
-def agree_as_blocks(name, args, options, training, size):
-    """Compare a block of images in both frameworks."""
-    source, target = (getattr(package, name)(*args, **options) for package in (cp, ct))
-    lived_in(source, 0)
-    weights.transfer(source, target)
-    x = np.random.default_rng(2).normal(size=(4, args[0], size, size)).astype(np.float32)
-    agree(source, target, x, training)
+def blocks_agree(blocks):
+    """Return a test of blocks of images, (name, arguments, options), in both frameworks."""
+
+    @pytest.mark.parametrize(("name", "args", "options"), blocks)
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("size", [7, 8])
+    def test(name, args, options, training, size):
+        source, target = (getattr(package, name)(*args, **options) for package in (cp, ct))
+        lived_in(source, 0)
+        weights.transfer(source, target)
+        x = np.random.default_rng(2).normal(size=(4, args[0], size, size)).astype(np.float32)
+        agree(source, target, x, training)
+
+    return test
 
 
-def saved_as_block(name, args, options, folder):
-    """Keras saves a model of the block and loads it again."""
-    x = np.random.default_rng(0).random((2, 8, 8, args[0]), np.float32)
-    inputs = keras.Input((None, None, args[0]))
-    model = keras.Model(inputs, getattr(ct, name)(*args, **options)(inputs))
-    model.save(folder / "block.keras")
-    again = keras.models.load_model(folder / "block.keras")
-    np.testing.assert_array_equal(model(x, training=False), again(x, training=False))
+def blocks_are_saved_whole(blocks):
+    """Return a test that Keras saves a model of such a block and loads it again."""
+
+    @pytest.mark.parametrize(("name", "args", "options"), blocks)
+    def test(name, args, options, tmp_path):
+        inputs = keras.Input((None, None, args[0]))
+        model = keras.Model(inputs, getattr(ct, name)(*args, **options)(inputs))
+        x = np.random.default_rng(0).random((2, 8, 8, args[0]), np.float32)
+        saved_whole(model, x, tmp_path)
+
+    return test
 
 
-def agree_as_networks(name, args, options, x):
-    """Both start alike from one seed, compute and learn alike, and weights go there and back."""
-    here, there = (getattr(package, name)(*args, seed=3, **options) for package in (cp, ct))
-    a, b = weights.named_arrays(here), weights.named_arrays(there)
-    assert list(a) == list(b) and all((a[k] == b[k]).all() for k in a)
-    lived_in(here, 0, 0.1)
-    weights.transfer(here, there)
-    training = "stochastic" not in str(options)  # its draws are each framework's own
-    here.train(training)
-    y = here(to_torch(x))
-    dy = np.random.default_rng(1).normal(size=to_numpy(y).shape).astype(np.float32)
-    y.backward(to_torch(dy))
-    with tf.GradientTape() as tape:
-        z = there(x, training=training)
-        loss = tf.reduce_sum(z * dy)
-    gradients = tape.gradient(loss, [v.value for v in there.trainable_variables])
-    near(z.numpy(), to_numpy(y), 2e-5)
-    theirs = np.sort([float(p.grad.norm()) for p in here.parameters() if p.requires_grad])
-    near(np.sort([float(tf.norm(g)) for g in gradients]), theirs, 2e-4)
-    back = getattr(cp, name)(*args, seed=4, **options)
-    weights.transfer(there, back)  # what Keras's own training step left in its statistics
-    c, d = weights.named_arrays(there), weights.named_arrays(back)
-    assert list(c) == list(d)
-    assert all((c[k] == d[k]).all() for k in c)
-
-
-def saved_as_network(name, args, options, x, folder):
-    """Keras saves the network and loads it again."""
-    model = getattr(ct, name)(*args, seed=3, **options)
+def saved_whole(model, x, folder):
+    """Keras saves the model and loads it again."""
     model.save(folder / "model.keras")
     again = keras.models.load_model(folder / "model.keras")
     np.testing.assert_array_equal(model(x, training=False), again(x, training=False))
+
+
+def networks_agree(networks, keep=lambda case: True):
+    """Return a test of networks, (name, arguments, options, input), in both frameworks.
+
+    They start alike from one seed, compute and learn alike, and weights go there and back.
+    """
+
+    @of_networks(networks, keep)
+    def test(name, args, options, x):
+        here, there = (getattr(package, name)(*args, seed=3, **options) for package in (cp, ct))
+        a, b = weights.named_arrays(here), weights.named_arrays(there)
+        assert list(a) == list(b) and all((a[k] == b[k]).all() for k in a)
+        lived_in(here, 0, 0.1)
+        weights.transfer(here, there)
+        training = "stochastic" not in str(options)  # its draws are each framework's own
+        agree(here, there, np.moveaxis(x, -1, 1) if x.ndim == 4 else x, training, 2e-5, 2e-4)
+        back = getattr(cp, name)(*args, seed=4, **options)
+        weights.transfer(there, back)  # what Keras's own training step left in its statistics
+        c, d = weights.named_arrays(there), weights.named_arrays(back)
+        assert list(c) == list(d)
+        assert all((c[k] == d[k]).all() for k in c)
+
+    return test
+
+
+def networks_are_saved_whole(networks, keep=lambda case: True):
+    """Return a test that Keras saves such a network and loads it again."""
+
+    @of_networks(networks, keep)
+    def test(name, args, options, x, tmp_path):
+        saved_whole(getattr(ct, name)(*args, seed=3, **options), x, tmp_path)
+
+    return test
+
+
+def of_networks(networks, keep):
+    """Return the parametrization; networks not to be kept are left to `make exhaustive`."""
+    ids = ["-".join([n, *(f"{k}={v}" for k, v in o.items())]) for n, _, o, _ in networks]
+    return pytest.mark.parametrize(
+        ("name", "args", "options", "x"), exhaustive_but(networks, keep), ids=ids
+    )
 
 
 def agree_as_streams(name, args, shape):
@@ -170,7 +189,8 @@ def start_as_plain_addition(package, merge):
     """A transformer with this merge starts as the function that it is with plain addition."""
     outputs = []
     for kind in ("add", merge):
-        model = package.transformer(9, 2, 8, merge=kind, seed=0)
+        # More branches than streams where it takes no time: each has a stream of its own to read.
+        model = package.transformer(9, 4 if package is cp else 2, 8, merge=kind, seed=0)
         x = torch.from_numpy(TOKENS) if package is cp else TOKENS
         y = model(x)
         outputs.append(to_numpy(y) if package is cp else y.numpy())
@@ -183,15 +203,20 @@ def trained_numbers(model):
     return sum(a.size for k, a in weights.named_arrays(model).items() if "running" not in k)
 
 
-def refused_alike(name, args, options, named):
-    """Both raise the same ``ValueError``, but for the order of axes."""
-    messages = []
-    for framework in (cp, ct):
-        with pytest.raises(ValueError, match=named) as caught:
-            getattr(framework, name)(*args, **options)
-        messages.append(str(caught.value).replace("(channels, height, width)", "SHAPE"))
-        messages[-1] = messages[-1].replace("(height, width, channels)", "SHAPE")
-    assert messages[0] == messages[1]
+def refused_alike(cases):
+    """Return a test that both raise the same ``ValueError``, but for the order of axes."""
+
+    @pytest.mark.parametrize(("name", "args", "options", "named"), cases)
+    def test(name, args, options, named):
+        messages = []
+        for framework in (cp, ct):
+            with pytest.raises(ValueError, match=named) as caught:
+                getattr(framework, name)(*args, **options)
+            messages.append(str(caught.value).replace("(channels, height, width)", "SHAPE"))
+            messages[-1] = messages[-1].replace("(height, width, channels)", "SHAPE")
+        assert messages[0] == messages[1]
+
+    return test
 
 
 class Times(nn.Module):

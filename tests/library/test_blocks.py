@@ -16,7 +16,7 @@ import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
-from tests.library.harness import agree_as_blocks, refused_alike, saved_as_block
+from tests.library.harness import blocks_agree, blocks_are_saved_whole, refused_alike
 
 
 def possible(o):
@@ -76,6 +76,17 @@ OPTIONS = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(OPTIONS)
 def test_three_implementations_agree(o):
+    three_agree(o)
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(OPTIONS)
+def test_three_implementations_agree_on_more_examples(o):
+    three_agree(o)
+
+
+def three_agree(o):
     """Outputs within 1e-5, all gradients within 1e-4, and the batch statistics (float32)."""
     arguments = [o[name] for name in ("in_channels", "out_channels", "stride")]
     options = {"shortcut": o["shortcut"], "residual": o["residual"]}
@@ -195,18 +206,8 @@ SAVED = [
     ("BottleneckBlockV1", (8, 16, 2), {"shortcut": "A"}),
     ("WideBottleneckBlock", (8, 16, 2), {"shortcut": "C"}),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options"), BLOCKS)
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [7, 8])
-def test_blocks_agree(name, args, options, training, size):
-    agree_as_blocks(name, args, options, training, size)
-
-
-@pytest.mark.parametrize(("name", "args", "options"), SAVED)
-def test_keras_blocks_are_saved_whole(name, args, options, tmp_path):
-    saved_as_block(name, args, options, tmp_path)
+test_blocks_agree = blocks_agree(BLOCKS)
+test_keras_blocks_are_saved_whole = blocks_are_saved_whole(SAVED)
 
 
 BAD = [
@@ -221,8 +222,4 @@ BAD = [
     ("ResNeXtBlock", (32, 40), {}, "groups"),
     ("WideBottleneckBlock", (8, 7), {}, "out_channels"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
@@ -11,32 +10,19 @@ import companion.tensorflow as ct
 import companion.torch as cp
 from tests.library.harness import (
     IMAGES,
-    agree_as_networks,
-    ids,
+    networks_agree,
+    networks_are_saved_whole,
     numbers,
     refused_alike,
-    saved_as_network,
 )
 
 NETWORKS = [("fixup_resnet", (8, 4), {}, IMAGES)]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
-def test_networks_start_alike_and_agree(name, args, options, x):
-    agree_as_networks(name, args, options, x)
-
-
-@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
-def test_keras_networks_are_saved_whole(name, args, options, x, tmp_path):
-    saved_as_network(name, args, options, x, tmp_path)
+test_networks_start_alike_and_agree = networks_agree(NETWORKS)
+test_keras_networks_are_saved_whole = networks_are_saved_whole(NETWORKS)
 
 
 BAD = [("fixup_resnet", (9,), {}, "depth")]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)
 
 
 def test_the_fixup_control_keeps_its_multiplier():

@@ -13,7 +13,7 @@ import companion.tensorflow as ct
 import companion.torch as cp
 from companion import architectures, weights
 from companion.weights.layer_weights import layer_weights
-from tests.library.harness import agree, lived_in, near, numbers, refused_alike
+from tests.library.harness import agree, lived_in, near, numbers, refused_alike, saved_whole
 
 MERGES = [
     ("Add", (), {}),
@@ -153,9 +153,7 @@ def test_keras_merges_are_saved_whole(name, args, options, tmp_path):
     merge = getattr(ct, name)(*args, **options)
     residual = ct.Residual(keras.layers.Activation("tanh"), merge=merge)
     model = keras.Model(inputs, residual(inputs))
-    model.save(tmp_path / "merge.keras")
-    again = keras.models.load_model(tmp_path / "merge.keras")
-    np.testing.assert_array_equal(model(x, training=False), again(x, training=False))
+    saved_whole(model, x, tmp_path)
 
 
 def test_keras_merges_are_told_their_axis():
@@ -184,11 +182,7 @@ BAD = [
     *(("StochasticDepth", (bad,), {}, "survival") for bad in (0, -0.1, 1.1)),
     ("Highway", (8,), {"bias": float("inf")}, "bias"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in MERGES])

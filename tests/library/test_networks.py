@@ -125,8 +125,4 @@ BAD = [
     *(("wide_resnet", (bad, 2), {}, "depth") for bad in (11, 4)),
     ("wide_resnet", (10, 0), {}, "k must"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)

@@ -10,7 +10,7 @@ import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
-from tests.library.harness import agree_as_blocks, numbers, saved_as_block
+from tests.library.harness import blocks_agree, blocks_are_saved_whole, numbers
 
 KINDS = ["PreActivationBlock", "PreActivationBottleneckBlock"]
 BLOCKS = [
@@ -21,18 +21,8 @@ SAVED = [
     ("PreActivationBottleneckBlock", (8, 16, 2), {"shortcut": "B"}),
     ("PreActivationBlock", (8, 8), {"residual": False}),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options"), BLOCKS)
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [7, 8])
-def test_blocks_agree(name, args, options, training, size):
-    agree_as_blocks(name, args, options, training, size)
-
-
-@pytest.mark.parametrize(("name", "args", "options"), SAVED)
-def test_keras_blocks_are_saved_whole(name, args, options, tmp_path):
-    saved_as_block(name, args, options, tmp_path)
+test_blocks_agree = blocks_agree(BLOCKS)
+test_keras_blocks_are_saved_whole = blocks_are_saved_whole(SAVED)
 
 
 @pytest.mark.parametrize("name", ["PreActivationBlock", "PreActivationBottleneckBlock"])

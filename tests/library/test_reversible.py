@@ -13,26 +13,17 @@ import companion.torch as cp
 from companion import weights
 from tests.library.harness import (
     IMAGES,
-    agree_as_networks,
-    ids,
     near,
+    networks_agree,
+    networks_are_saved_whole,
     refused_alike,
-    saved_as_network,
     to_torch,
     trained_numbers,
 )
 
 NETWORKS = [("revnet_cifar", (14, 8), {}, IMAGES)]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
-def test_networks_start_alike_and_agree(name, args, options, x):
-    agree_as_networks(name, args, options, x)
-
-
-@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
-def test_keras_networks_are_saved_whole(name, args, options, x, tmp_path):
-    saved_as_network(name, args, options, x, tmp_path)
+test_networks_start_alike_and_agree = networks_agree(NETWORKS)
+test_keras_networks_are_saved_whole = networks_are_saved_whole(NETWORKS)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -92,8 +83,4 @@ BAD = [
     ("revnet_cifar", (14,), {"recompute": 1}, "recompute"),
     ("ReversibleBlock", (7, 8), {}, "in_channels"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)

@@ -37,8 +37,4 @@ BAD = [
     ("Projection", (0, 4), {}, "in_channels"),
     ("shortcut", ("E", 4, 4), {}, "shortcut"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)

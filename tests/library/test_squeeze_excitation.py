@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.library.harness import agree_as_blocks, refused_alike, saved_as_block
+from tests.library.harness import blocks_agree, blocks_are_saved_whole, refused_alike
 
 BLOCKS = [
     *(("SEBottleneckBlock", (8, 16, 2), {"shortcut": option}) for option in "ABC"),
     ("SEBottleneckBlock", (8, 8), {"residual": False}),
 ]
 SAVED = [("SEBottleneckBlock", (8, 16, 2), {"shortcut": "B"})]
-
-
-@pytest.mark.parametrize(("name", "args", "options"), BLOCKS)
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [7, 8])
-def test_blocks_agree(name, args, options, training, size):
-    agree_as_blocks(name, args, options, training, size)
-
-
-@pytest.mark.parametrize(("name", "args", "options"), SAVED)
-def test_keras_blocks_are_saved_whole(name, args, options, tmp_path):
-    saved_as_block(name, args, options, tmp_path)
+test_blocks_agree = blocks_agree(BLOCKS)
+test_keras_blocks_are_saved_whole = blocks_are_saved_whole(SAVED)
 
 
 BAD = [("SqueezeExcitation", (8, 0), {}, "reduction")]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)

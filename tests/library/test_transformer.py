@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 import companion.tensorflow as ct
@@ -11,12 +10,10 @@ import companion.torch as cp
 from companion.torch.transformer import MERGES, NORMS
 from tests.library.harness import (
     TOKENS,
-    agree_as_networks,
-    exhaustive_but,
-    ids,
     near,
+    networks_agree,
+    networks_are_saved_whole,
     refused_alike,
-    saved_as_network,
     to_numpy,
 )
 
@@ -25,24 +22,14 @@ NETWORKS = [
     *(("transformer", (9, 2, 8), {"norm": norm}, TOKENS) for norm in NORMS[1:]),
     ("transformer", (9, 2, 8), {"norm": "post", "residual": False, "causal": False}, TOKENS),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "x"), NETWORKS, ids=ids(NETWORKS))
-def test_networks_start_alike_and_agree(name, args, options, x):
-    agree_as_networks(name, args, options, x)
+test_networks_start_alike_and_agree = networks_agree(NETWORKS)
 
 
 #: The merges and norms differ in what is saved: one of each kind.
 SAVED = ({"merge": "layer_scale"}, {"merge": "manifold"}, {"norm": "sandwich"})
-
-
-@pytest.mark.parametrize(
-    ("name", "args", "options", "x"),
-    exhaustive_but(NETWORKS, lambda case: case[2] in SAVED),
-    ids=ids(NETWORKS),
+test_keras_networks_are_saved_whole = networks_are_saved_whole(
+    NETWORKS, lambda case: case[2] in SAVED
 )
-def test_keras_networks_are_saved_whole(name, args, options, x, tmp_path):
-    saved_as_network(name, args, options, x, tmp_path)
 
 
 def test_attention_is_causal():
@@ -65,8 +52,4 @@ BAD = [
     ("transformer", (9, 2), {"merge": "hyper", "norm": "post"}, "merge"),
     ("transformer", (9, 2), {"merge": "hyper", "residual": False}, "merge"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)

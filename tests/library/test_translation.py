@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import data, metrics, translation
+from tests.library.harness import exhaustive_but
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(0)
@@ -114,20 +116,24 @@ PIXELS = SimpleNamespace(
 CLEAN = SimpleNamespace(x_train=PIXELS.x_train, y_train=PIXELS.x_train * 0.5)
 
 
-@pytest.mark.usefixtures("keras_in_double")
-@pytest.mark.parametrize(
-    ("given", "build", "loss", "optimizer"),
-    [
-        (TOKENS, lambda c: c.transformer(9, 1, 8, seed=0), "cross_entropy", "sgd"),
-        (FRAMES, lambda c: c.speech_resnet(3, 4, 3, seed=0), "cross_entropy", "adam"),
-        (PIXELS, lambda c: c.residual_unet(1, 3, 1, 4, seed=0), "cross_entropy", "sgd"),
-        (CLEAN, lambda c: c.dncnn(3, 4, seed=0), "squared_error", "adam"),
-        # Keras's own Adam adds the squares of an embedding's gradients, token by token.
-        (TOKENS, lambda c: c.transformer(9, 1, 8, seed=0), "cross_entropy", "adam"),
-    ],
-    ids=["tokens", "frames", "pixels", "images", "tokens-adam"],
-)
-def test_both_frameworks_train_every_task_alike(given, build, loss, optimizer):
+#: What there is to train on, a small network for it, and the loss.
+TASKS = {
+    "tokens": (TOKENS, lambda c: c.transformer(9, 1, 8, seed=0), "cross_entropy"),
+    "frames": (FRAMES, lambda c: c.speech_resnet(3, 4, 3, seed=0), "cross_entropy"),
+    "pixels": (PIXELS, lambda c: c.residual_unet(1, 3, 1, 4, seed=0), "cross_entropy"),
+    "images": (CLEAN, lambda c: c.dncnn(3, 4, seed=0), "squared_error"),
+}
+#: Tokens with both: Keras's own Adam adds the squares of an embedding's gradients, token by token.
+FIRST = [
+    *(("tokens", optimizer) for optimizer in ("sgd", "adam")),
+    ("frames", "adam"),
+    ("pixels", "sgd"),
+    ("images", "adam"),
+]
+
+
+def trained_alike(task, optimizer):
+    given, build, loss = TASKS[task]
     settings = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "progress": False}
     settings |= {"optimizer": optimizer, "loss": loss}
     here, there = build(cp).double(), build(ct)
@@ -138,6 +144,21 @@ def test_both_frameworks_train_every_task_alike(given, build, loss, optimizer):
     assert one.accuracy == pytest.approx(other.accuracy, abs=1e-6)
     x = given.x_train[:3]
     assert cp.predict(here, x).shape == ct.predict(there, x).shape
+
+
+@pytest.mark.usefixtures("keras_in_double", "nothing_compiled")
+@pytest.mark.parametrize(
+    ("task", "optimizer"),
+    exhaustive_but(itertools.product(TASKS, ("sgd", "adam")), FIRST.__contains__),
+)
+def test_both_frameworks_train_every_task_alike(task, optimizer):
+    trained_alike(task, optimizer)
+
+
+@pytest.mark.usefixtures("keras_in_double")
+@pytest.mark.parametrize(("task", "optimizer"), exhaustive_but(FIRST, ("tokens", "adam").__eq__))
+def test_steps_that_keras_compiles_train_alike_too(task, optimizer):
+    trained_alike(task, optimizer)
 
 
 def test_labels_of_minus_one_do_not_count():

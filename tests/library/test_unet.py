@@ -9,11 +9,9 @@ import companion.tensorflow as ct
 import companion.torch as cp
 from tests.library.harness import (
     IMAGES,
-    agree_as_networks,
-    exhaustive_but,
-    ids,
+    networks_agree,
+    networks_are_saved_whole,
     refused_alike,
-    saved_as_network,
     to_torch,
 )
 
@@ -22,35 +20,17 @@ NETWORKS = [
     for r in (True, False)
     for s in (True, False)
 ]
-
-
-@pytest.mark.parametrize(
-    ("name", "args", "options", "x"),
-    exhaustive_but(NETWORKS, lambda case: case[2]["residual"] != case[2]["long_skips"]),
-    ids=ids(NETWORKS),
+test_networks_start_alike_and_agree = networks_agree(
+    NETWORKS, lambda case: case[2]["residual"] != case[2]["long_skips"]
 )
-def test_networks_start_alike_and_agree(name, args, options, x):
-    agree_as_networks(name, args, options, x)
-
-
-@pytest.mark.parametrize(
-    ("name", "args", "options", "x"),
-    exhaustive_but(NETWORKS, NETWORKS[0].__eq__),
-    ids=ids(NETWORKS),
-)
-def test_keras_networks_are_saved_whole(name, args, options, x, tmp_path):
-    saved_as_network(name, args, options, x, tmp_path)
+test_keras_networks_are_saved_whole = networks_are_saved_whole(NETWORKS, NETWORKS[0].__eq__)
 
 
 BAD = [
     ("residual_unet", (1, 2, 0), {}, "levels"),
     ("residual_unet", (), {"long_skips": None}, "long_skips"),
 ]
-
-
-@pytest.mark.parametrize(("name", "args", "options", "named"), BAD)
-def test_both_frameworks_refuse_in_the_same_words(name, args, options, named):
-    refused_alike(name, args, options, named)
+test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)
 
 
 def test_an_image_that_cannot_be_halved_is_refused():
