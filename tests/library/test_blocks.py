@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import companion.reference as ref
@@ -22,38 +21,6 @@ from tests.library.harness import blocks_agree, blocks_are_saved_whole, refused_
 def possible(o):
     """Option A can only add channels."""
     return o["shortcut"] != "A" or o["in_channels"] <= o["out_channels"]
-
-
-def well_conditioned(o):
-    """A batch norm over a handful of values cancels almost all of its gradient.
-
-    Over two values it leaves their sign alone, and what float32 keeps of the gradient is rounding:
-    the frameworks then differ from each other as much as each differs from the exact result. Such
-    blocks are compared in float64, below.
-    """
-    values = o["batch"] * -(-o["height"] // o["stride"]) * -(-o["width"] // o["stride"])
-    return values >= 12 or not o["training"]
-
-
-def rounding_matters_little(block, x, dy, training):
-    """Whether the exact gradient stays the same when the input is rounded as float32 rounds it.
-
-    A channel that happens to vary little is divided by its small deviation, twice in the gradient.
-    This looks at the float64 reference alone, so that no error of a framework can excuse itself.
-    """
-    gradients = []
-    for sign in (-1, 0, 1):
-        twin = copy.deepcopy(block)
-        noise = np.random.default_rng(0).choice([-1.0, 1.0], x.shape)
-        twin.forward(x * (1 + sign * 2.0**-23 * noise), training)
-        dx = twin.backward(dy.astype(float))
-        own = [g for _, leaf in twin.named_layers() for g in leaf.grads.values()]
-        gradients.append([dx, *own])
-    return all(
-        np.abs(a - b).max() <= 1e-5 * max(1.0, np.abs(b).max())
-        for moved in (gradients[0], gradients[2])
-        for a, b in zip(moved, gradients[1], strict=True)
-    )
 
 
 OPTIONS = st.fixed_dictionaries(
@@ -70,7 +37,7 @@ OPTIONS = st.fixed_dictionaries(
         "training": st.booleans(),
         "seed": st.integers(0, 2**16),
     }
-).filter(lambda o: possible(o) and well_conditioned(o))
+).filter(possible)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -80,20 +47,20 @@ def test_three_implementations_agree(o):
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(OPTIONS)
 def test_three_implementations_agree_on_more_examples(o):
     three_agree(o)
 
 
 def three_agree(o):
-    """Outputs within 1e-5, all gradients within 1e-4, and the batch statistics (float32)."""
+    """Outputs within 1e-10, all gradients within 1e-8, and the batch statistics, in float64."""
     arguments = [o[name] for name in ("in_channels", "out_channels", "stride")]
     options = {"shortcut": o["shortcut"], "residual": o["residual"]}
     torch.manual_seed(o["seed"])  # of the first weights: the examples are the same in every run
-    in_torch, in_keras, in_numpy = (
-        getattr(package, o["block"])(*arguments, **options) for package in (cp, ct, ref)
-    )
+    in_torch = getattr(cp, o["block"])(*arguments, **options).double()
+    in_keras = getattr(ct, o["block"])(*arguments, **options, dtype="float64")
+    in_numpy = getattr(ref, o["block"])(*arguments, **options)
     rng = np.random.default_rng(o["seed"])
     for module in in_torch.modules():  # batch norms that are not the identity
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -103,12 +70,11 @@ def three_agree(o):
     weights.transfer(in_torch, in_numpy)
     before = weights.named_arrays(in_torch)
     x = rng.normal(size=(o["batch"], o["in_channels"], o["height"], o["width"]))
-    x = x.astype(np.float32)
 
     in_torch.train(o["training"])
     tx = torch.from_numpy(x).requires_grad_()
     ty = in_torch(tx)
-    dy = rng.normal(size=tuple(ty.shape)).astype(np.float32)
+    dy = rng.normal(size=tuple(ty.shape))
     ty.backward(torch.from_numpy(dy))
 
     kx = tf.constant(x.transpose(0, 2, 3, 1))
@@ -119,7 +85,6 @@ def three_agree(o):
     variables = in_keras.trainable_variables
     dx, *dw = tape.gradient(loss, [kx, *(v.value for v in variables)])
 
-    assume(rounding_matters_little(in_numpy, x, dy, o["training"]))
     y = in_numpy.forward(x, o["training"])
     numpy_dx = in_numpy.backward(dy)
     numpy_gradients = {
@@ -129,31 +94,31 @@ def three_agree(o):
     }
 
     expected = ty.detach().numpy()
-    _close(ky.numpy().transpose(0, 3, 1, 2), expected, 1e-5)
-    _close(y, expected, 1e-5)
-    _close(dx.numpy().transpose(0, 3, 1, 2), tx.grad.numpy(), 1e-4)
-    _close(numpy_dx, tx.grad.numpy(), 1e-4)
+    _close(ky.numpy().transpose(0, 3, 1, 2), expected, 1e-10)
+    _close(y, expected, 1e-10)
+    _close(dx.numpy().transpose(0, 3, 1, 2), tx.grad.numpy(), 1e-8)
+    _close(numpy_dx, tx.grad.numpy(), 1e-8)
     parameters = dict(in_torch.named_parameters())
     assert len(parameters) == len(dw) == len(numpy_gradients)
     for name, p in parameters.items():
-        _close(numpy_gradients[name], p.grad.numpy(), 1e-4)
+        _close(numpy_gradients[name], p.grad.numpy(), 1e-8)
     kinds = {"kernel": 4, "gamma": 1, "beta": 1}
     keras_order = [p for p in parameters.values()]
     for p, variable, g in zip(keras_order, variables, dw, strict=True):
         assert kinds[variable.name] == p.ndim
         g = g.numpy().transpose(3, 2, 0, 1) if p.ndim == 4 else g.numpy()
-        _close(g, p.grad.numpy(), 1e-4)
+        _close(g, p.grad.numpy(), 1e-8)
 
     statistics = [weights.named_arrays(m) for m in (in_torch, in_keras, in_numpy)]
     layers = dict(in_numpy.named_layers())
     for name, array in statistics[0].items():
-        _close(statistics[2][name], array, 1e-5)
+        _close(statistics[2][name], array, 1e-10)
         if name.endswith("running_var") and o["training"]:
             # Keras keeps the biased variance: a tenth of the batch's, smaller by (n - 1) / n.
             seen = layers[name.removesuffix(".running_var")].normal
             n = seen.size // seen.shape[1]
             array = before[name] * 0.9 + (array - before[name] * 0.9) * (n - 1) / n
-        _close(statistics[1][name], array, 1e-5)
+        _close(statistics[1][name], array, 1e-10)
 
 
 def _close(a, b, tolerance):
