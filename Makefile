@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOKS := $(wildcard book/*.ipynb)
 SOURCES := _config.yml _toc.yml $(shell find book companion -type f -not -path "*/.*" -not -path "*/__pycache__/*")
-CODE := companion tests experiments tools book conftest.py
+CODE := companion tests tools book conftest.py
 STAGE := @$(BIN)/python -m tools.stage
 PYTEST := $(BIN)/python -m pytest -q -n 2
 # Cells run in their order; all other tests in one that is drawn anew each time.

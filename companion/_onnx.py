@@ -73,5 +73,6 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"export_onnx needs {name}: install it with the extra, pip install 'companion[export]'"
+            f"export_onnx needs {name}: install it with the extra, "
+            "pip install 'residual-companion[export]'"
         ) from error

@@ -72,4 +72,4 @@ def left_as_found() -> Iterator[None]:
 @pytest.fixture
 def experiment() -> Callable[[str], Any]:
     """Import a module of the stored runs by its name."""
-    return lambda name: importlib.import_module(f"experiments.{name}")
+    return lambda name: importlib.import_module(f"companion.book.experiments.{name}")

@@ -57,7 +57,7 @@ def mirror(file: str) -> list[str]:
     top, stem = path.parts[0], path.stem.strip("_")
     if top == "tests":
         return [file] if stem.startswith("test_") and path.parts[1] != "site" else []
-    if top == "experiments":
+    if path.parts[:3] == ("companion", "book", "experiments"):
         tests = sorted((ROOT / "tests" / "book").glob("test_*.py"))
         named = (t for t in tests if f'experiment("{stem}")' in t.read_text("utf-8"))
         return [test.relative_to(ROOT).as_posix() for test in named]

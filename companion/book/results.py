@@ -1,7 +1,7 @@
 """The stored runs behind the book's tables: rows, chosen by what they say of themselves.
 
-Each file of ``book/results`` names the script of ``experiments`` that wrote it. They belong to the
-book and come with a checkout of it, not with the installed package.
+Each file of ``companion/book/runs`` names the module of ``companion/book/experiments`` that wrote
+it. Both are part of the package, so that a notebook runs wherever the package is installed.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from typing import Any
 
 import numpy as np
 
-import companion
 from companion import _checks, _files
 
-#: The book beside the package, as in a checkout.
-BOOK = Path(companion.__file__).resolve().parents[1] / "book"
-#: In a checkout; where the package was installed without it, the working directory has them.
-FOLDER = BOOK / "results"
+#: Where the runs are stored.
+FOLDER = Path(__file__).with_name("runs")
 
-_PACKAGES = ("numpy", "torch", "tensorflow-cpu", "tensorflow", "keras", "onnxruntime", "mlxtend")
+_PACKAGES = ("numpy", "torch", "tensorflow-cpu", "tensorflow", "keras", "onnxruntime")
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -122,12 +119,8 @@ def cpu_info(entry: str) -> str | None:
 
 
 def _read(name: str) -> dict[str, Any]:
-    for folder in (FOLDER, Path("results"), Path("book", "results")):
-        if known := sorted(path.stem for path in folder.glob("*.json")):
-            break
-    else:
-        raise ValueError(f"results need a checkout of the book, got no runs in {FOLDER}")
-    path = folder / f"{_checks.option('name', name, tuple(known))}.json"
+    known = sorted(path.stem for path in FOLDER.glob("*.json"))
+    path = FOLDER / f"{_checks.option('name', name, tuple(known))}.json"
     found = _files.read_json(path)
     if not {"facts", "runs"} <= set(found):
         raise ValueError(f"{path} is damaged: no facts or no runs")

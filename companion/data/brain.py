@@ -96,7 +96,7 @@ def brain(noise: float = 0.08, seed: int = 0) -> SegmentationDataset:
     Raises
     ------
     ValueError: noise below 0 or not finite, or another kind of seed.
-    ModuleNotFoundError: nilearn is missing; ``pip install 'companion[medical]'``.
+    ModuleNotFoundError: nilearn is missing; ``pip install 'residual-companion[medical]'``.
     """
     noise = _checks.number("noise", noise)
     rng = np.random.default_rng(_checks.positive_int("seed", seed, minimum=0))
@@ -127,7 +127,7 @@ def brain(noise: float = 0.08, seed: int = 0) -> SegmentationDataset:
 def _slices(which: str) -> np.ndarray:
     """Return axial slices (72, 112, 96) in [0, 1], front up and left to the left."""
     inside = f"datasets/data/mni_icbm152_{which}_tal_nlin_sym_09a_converted.nii.gz"
-    volume = _volume(_shipped.file("nilearn", inside, "companion[medical]"))
+    volume = _volume(_shipped.file("nilearn", inside, "residual-companion[medical]"))
     # (x from the left, y from the back, z from below), in voxels of 1 mm; cut to even sizes
     volume = volume[2:194, 5:229, _LOWEST : _LOWEST + 2 * _SLICES : 2]
     pixels = volume.reshape(96, 2, 112, 2, _SLICES).mean((1, 3)) / 255

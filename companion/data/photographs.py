@@ -10,7 +10,7 @@ import numpy as np
 from companion import _checks
 from companion.data import _shipped
 
-_EXTRA = "companion[photographs]"
+_EXTRA = "residual-companion[photographs]"
 _TRAIN = ("astronaut", "coffee", "brick", "gravel", "coins", "clock_motion")
 _TEST = ("camera", "chelsea", "grass")
 
@@ -70,7 +70,7 @@ def photographs() -> Photographs:
     Raises
     ------
     ModuleNotFoundError: scikit-image or Pillow is missing;
-        ``pip install 'companion[photographs]'``.
+        ``pip install 'residual-companion[photographs]'``.
     """
     _shipped.folder("PIL", _EXTRA)
     return Photographs(

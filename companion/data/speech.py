@@ -82,11 +82,13 @@ def japanese_vowels() -> SequenceDataset:
 
     Raises
     ------
-    ModuleNotFoundError: sktime is missing; ``pip install 'companion[speech]'``.
+    ModuleNotFoundError: sktime is missing; ``pip install 'residual-companion[speech]'``.
     """
     train, test = (
         _shipped.file(
-            "sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts", "companion[speech]"
+            "sktime",
+            f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts",
+            "residual-companion[speech]",
         )
         for part in ("TRAIN", "TEST")
     )

@@ -5,7 +5,7 @@ try:
 except ImportError as error:  # pragma: no cover - needs an environment without TensorFlow
     raise ImportError(
         "companion.tensorflow needs TensorFlow: install it with the extra, "
-        "pip install 'companion[tensorflow]'"
+        "pip install 'residual-companion[tensorflow]'"
     ) from error
 
 from companion.tensorflow.blocks import (

@@ -4,7 +4,8 @@ try:
     import torch  # noqa: F401
 except ImportError as error:  # pragma: no cover - needs an environment without PyTorch
     raise ImportError(
-        "companion.torch needs PyTorch: install it with the extra, pip install 'companion[torch]'"
+        "companion.torch needs PyTorch: install it with the extra, "
+        "pip install 'residual-companion[torch]'"
     ) from error
 
 from companion.torch.blocks import (

@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
         for arm in "ba"
         for seed in (2, 0, 1)
     ]
-    written = {"facts": {"script": "experiments/some.py"}, "runs": rows}
+    written = {"facts": {"script": "companion/book/experiments/some.py"}, "runs": rows}
     (tmp_path / "some.json").write_text(json.dumps(written))
     (tmp_path / "torn.json").write_text('{"facts": ')
     return tmp_path
@@ -28,7 +28,7 @@ def test_rows_come_by_what_they_say_and_seeds_in_order(folder):
     assert [r["seed"] for r in results.runs("some", arm="a")] == [0, 1, 2]
     assert results.column("some", "score", arm="b").tolist() == [10, 11, 12]
     assert len(results.runs("some")) == 6
-    assert results.facts("some") == {"script": "experiments/some.py"}
+    assert results.facts("some") == {"script": "companion/book/experiments/some.py"}
 
 
 def test_what_is_not_there_is_refused(folder, tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ UNET = ["tests/library/test_unet.py", "tests/oracles/test_unet_dncnn.py"]
         ("tools/mutations/places.py", ["tests/tools/test_mutation.py"]),
         ("companion/book/bench/timing.py", ["tests/book/test_bench.py"]),
         ("companion/book/results.py", ["tests/book/test_results.py"]),
-        ("experiments/fusion.py", ["tests/book/test_outlook.py"]),
+        ("companion/book/experiments/fusion.py", ["tests/book/test_outlook.py"]),
         ("book/02_idea.ipynb", ["tests/book/test_glossary.py", "tests/book/test_pages.py"]),
         ("tests/tools/test_stage.py", ["tests/tools/test_stage.py"]),
     ],

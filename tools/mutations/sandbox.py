@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TQDM_DISABLE": "1",
 }
-_PARTS = ("companion", "tests", "tools", "experiments", "book", "conftest.py", "pyproject.toml",
+_PARTS = ("companion", "tests", "tools", "book", "conftest.py", "pyproject.toml",
           "README.md", "CHANGELOG.md", "_config.yml", "_toc.yml")  # fmt: skip
 
 

@@ -88,5 +88,5 @@ def _installed() -> list[str]:
     """Return the groups whose frameworks are installed; raise where there is none."""
     found = [group for group in GROUPS if all(map(find_spec, GROUPS[group]))]
     if not found:
-        raise ImportError("bench needs a framework: pip install 'companion[torch]'")
+        raise ImportError("bench needs a framework: pip install 'residual-companion[torch]'")
     return found

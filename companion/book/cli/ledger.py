@@ -14,7 +14,7 @@ ABOUT = """
 Without --run: the id, the verdict, the cell that records it, and the numbers of
 the last run of all notebooks. With --run: the notebook is executed up to that
 cell, and its numbers go through the claim's rule again. Exit code 0 where the
-verdict is the same, 1 where it is another. Needs a checkout of the book."""
+verdict is the same, 1 where it is another. Needs the packages of that page."""
 EXAMPLES = """
 examples:
   python -m companion ledger

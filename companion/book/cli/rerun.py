@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from companion.book import results
+from companion.book import pages
 from companion.book.claims import Claim
 from companion.book.claims.core import KEY
 
@@ -19,13 +19,13 @@ def measured(claim: Claim) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError: no checkout of the book, or no such cell. ImportError: nbclient is missing.
+    ValueError: no notebooks, or no such cell. ImportError: nbclient is missing.
     RuntimeError: a cell failed, or recorded nothing.
     """
-    path = results.BOOK / f"{claim.notebook}.ipynb"
+    path = pages.FOLDER / f"{claim.notebook}.ipynb"
     if not path.is_file():
         raise ValueError(
-            f"ledger --run needs a checkout of the book: {results.BOOK} has no {path.name}; the "
+            f"ledger --run needs the book's notebooks: {pages.FOLDER} has no {path.name}; the "
             "stored verdict needs none: python -m companion ledger"
         )
     try:
