@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None, commands: Sequence[Any] = COMMA
 
     A claim that is measured again and gets another verdict is 1, an interruption 130.
     """
-    options = _parser(commands).parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(commands).parse_args(given or ["--help"])
     # TensorFlow's greetings would bury the one line that counts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:

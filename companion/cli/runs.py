@@ -1,10 +1,10 @@
 """The folder of a training run.
 
-    settings.json   all that decides how it comes out, and the versions it began with
-    checkpoint.npz  where it stands after the last whole epoch; gone once it is finished
-    history.json    loss, accuracy, seconds and learning rate of each epoch
-    curve.png       the same to look at
-    weights.npz     by layer, in the layout that both frameworks read; written last
+    settings.json          all that decides how it comes out, and the versions it began with
+    checkpoint.npz         where it stands after the last whole epoch; gone once it is finished
+    history.json           loss, accuracy, seconds and learning rate of each epoch
+    curve.png              the same to look at
+    weights.safetensors    by layer, in the layout that both frameworks read; written last
 
 Every file is replaced in one step, and each epoch is one file: a run that is killed at any moment
 stands at its last whole epoch.
@@ -28,6 +28,7 @@ from companion import _files as files
 from companion.cli.load import network
 from companion.cli.settings import DEFAULTS, checked
 from companion.recipe import Checkpoint, History, Recipe
+from companion.weights.files import assign, encoded, read
 
 RESUME = "python -m companion train --resume"
 
@@ -89,7 +90,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return (self.folder / "weights.npz").exists()
+        return self._weights.exists()
+
+    @property
+    def _weights(self) -> Path:
+        return self.folder / "weights.safetensors"
 
     @property
     def _stored(self) -> Path:
@@ -154,7 +159,8 @@ class Run:
         """Write what the run leaves behind; the weights come last and say that all is there."""
         files.write_json(self.folder / "history.json", history.as_dict())
         files.write(self.folder / "curve.png", _curve(history, self.settings["residual"]))
-        files.write_arrays(self.folder / "weights.npz", weights)
+        about = {"settings": json.dumps(self.settings)}
+        files.write(self._weights, encoded(weights, about))
         self.remove_temporary()
 
     def remove_temporary(self) -> None:
@@ -169,7 +175,7 @@ class Run:
             raise ValueError(
                 f"{self.folder} stands at epoch {done} of {epochs}: {RESUME} {self.folder}"
             )
-        return files.read_arrays(self.folder / "weights.npz")
+        return read(self._weights)[0]
 
     def trained(self, data: Any, **other: Any) -> tuple[Any, Any]:
         """Return the framework's sub-package and the trained network.
@@ -177,22 +183,9 @@ class Run:
         ``other`` are settings in the place of its own: the weights are exact in either framework.
         ValueError: the run is not finished, or its weights are not those of its network.
         """
-        from companion.weights import named_arrays
-        from companion.weights.layer_weights import layer_weights
-
         arrays, settings = self.weights(), {**self.settings, **other}
         module, model = network(settings, data.x_train.shape[-1], data.num_classes)
-        here, there = (
-            {(name, a.shape, a.dtype) for name, a in found.items()}
-            for found in (named_arrays(model), arrays)
-        )
-        if here != there:
-            name = min(name for name, *_ in here ^ there)
-            path = self.folder / "weights.npz"
-            raise ValueError(f"{path} is damaged or of another network: {name!r} differs")
-        for layer in layer_weights(model):
-            for key in layer.arrays:
-                layer.assign(key, arrays[f"{layer.name}.{key}"])
+        assign(model, arrays, str(self._weights))
         return module, model
 
 

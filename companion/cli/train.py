@@ -21,9 +21,9 @@ from companion.recipe import Checkpoint, History, Recipe, check_batch_size, chec
 
 DOES = "train a network on digits, with the same steps in both frameworks"
 ABOUT = """
-FOLDER gets settings.json, history.json, curve.png and weights.npz. After every
-epoch the run is stored. Killed at any moment, it goes on from its last whole
-epoch and ends with the same numbers as if nothing had happened.
+FOLDER gets settings.json, history.json, curve.png and weights.safetensors.
+After every epoch the run is stored. Killed at any moment, it goes on from its
+last whole epoch and ends as if nothing had happened.
 
 Under torchrun several processes share every batch. The numbers are those of
 one process but for rounding."""

@@ -1,5 +1,6 @@
 """Layouts and names: the one place that knows how each framework stores a layer."""
 
+from companion.weights.files import load, save
 from companion.weights.initializers import SCHEMES, initialize
 from companion.weights.layer_weights import LayerWeights
 from companion.weights.pretrained import from_keras, from_torchvision, to_torchvision
@@ -11,7 +12,9 @@ __all__ = [
     "from_keras",
     "from_torchvision",
     "initialize",
+    "load",
     "named_arrays",
+    "save",
     "to_torchvision",
     "transfer",
 ]

@@ -31,7 +31,7 @@ def test_rows_come_by_what_they_say_and_seeds_in_order(folder):
     assert results.facts("some") == {"script": "companion/book/experiments/some.py"}
 
 
-def test_what_is_not_there_is_refused(folder, tmp_path, monkeypatch):
+def test_what_is_not_there_is_refused(folder):
     for call, match in (
         (lambda: results.runs("other"), "name must be one of.*some"),
         (lambda: results.runs("torn"), "damaged"),
@@ -44,21 +44,8 @@ def test_what_is_not_there_is_refused(folder, tmp_path, monkeypatch):
     (folder / "torn.json").write_text("{}")
     with pytest.raises(ValueError, match="damaged"):
         results.facts("torn")
-    monkeypatch.setattr(results, "FOLDER", tmp_path / "nowhere")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="checkout"):
-        results.runs("some")
 
 
 def test_a_spread_is_mean_and_deviation_of_the_sample():
     assert results.mean_std([1, 2, 3]) == "2.00 ± 1.00"
     assert results.mean_std(np.array([1.0, 1.5]), digits=1) == "1.2 ± 0.4"
-
-
-def test_an_installed_package_finds_the_runs_beside_the_notebook(folder, tmp_path, monkeypatch):
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "results").symlink_to(folder)
-    monkeypatch.setattr(results, "FOLDER", tmp_path / "nowhere")
-    for working in (tmp_path, tmp_path / "book"):
-        monkeypatch.chdir(working)
-        assert len(results.runs("some")) == 6

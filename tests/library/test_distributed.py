@@ -338,7 +338,7 @@ def test_a_run_of_two_processes_that_is_killed_goes_on(tmp_path):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGTERM)
     process.wait(HANG_SECONDS)
-    assert not (folder / "weights.npz").exists()
+    assert not (folder / "weights.safetensors").exists()
     out, _ = ended(started(*command, "--resume", folder))
     assert "goes on after epoch" in out and out.count("training loss") == 1
     ended(started(*command, "--out", tmp_path / "whole", *SMALL))
@@ -346,7 +346,7 @@ def test_a_run_of_two_processes_that_is_killed_goes_on(tmp_path):
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         for name in ("run", "whole")
     )
-    assert sorted(killed) == ["curve.png", "history.json", "settings.json", "weights.npz"]
+    assert sorted(killed) == ["curve.png", "history.json", "settings.json", "weights.safetensors"]
     histories = [json.loads(found.pop("history.json")) for found in (killed, whole)]
     for history in histories:
         del history["seconds"]

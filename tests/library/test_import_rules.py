@@ -20,6 +20,7 @@ AT_HOME = (
     "tensorflow/",
     *(f"book/bench/{n}.py" for n in ("torch", "limit", "functional_resnet", "own_process")),
     "book/bench/tensorflow.py",
+    "book/experiments/",
 )
 #: Where one is imported inside a function, once a command needs it.
 LATE = ("cli/", "book/cli/")
@@ -114,7 +115,7 @@ def test_a_missing_framework_names_the_extra(framework):
     code = (
         f"import sys; sys.modules['{framework}'] = None\n"
         f"try:\n    import companion.{framework}\n"
-        f"except ImportError as e:\n    assert 'companion[{framework}]' in str(e), e\n"
+        f"except ImportError as e:\n    assert 'residual-companion[{framework}]' in str(e), e\n"
         "else:\n    raise SystemExit(1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

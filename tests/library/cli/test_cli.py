@@ -23,7 +23,7 @@ import companion.torch as cp
 from companion import _files as files
 from companion import weights
 from companion.__main__ import COMMANDS, main
-from companion.book import claims, results
+from companion.book import claims, pages
 from companion.cli import load, runs, train
 from companion.cli.settings import DATA, NETWORKS, checked
 from companion.data import digits8
@@ -137,7 +137,7 @@ def test_a_run_leaves_four_files_and_says_how_it_went(finished, call):
         "curve.png",
         "history.json",
         "settings.json",
-        "weights.npz",
+        "weights.safetensors",
     ]
     settings = json.loads((finished / "settings.json").read_text())
     assert settings["width"] == 2 and settings["depth"] == 8 and settings["epochs"] == 2
@@ -154,7 +154,7 @@ def test_a_run_is_what_fit_makes_of_its_settings(finished):
     history = cp.fit(model, digits8(), epochs=2, progress=False)
     stored = json.loads((finished / "history.json").read_text())
     assert stored["loss"] == list(history.loss)
-    arrays = files.read_arrays(finished / "weights.npz")
+    arrays = weights.files.read(finished / "weights.safetensors")[0]
     expected = weights.named_arrays(model)
     assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
 
@@ -165,9 +165,9 @@ def test_whichever_file_a_run_dies_before_it_can_be_finished(number, finished, t
     with dies_at_file(number), pytest.raises(Killed):
         main(["train", "--out", str(folder), *SMALL])
     # What a process that is killed while it writes leaves behind.
-    (folder / ".weights.npz.1.part").write_bytes(b"half")
+    (folder / ".weights.safetensors.1.part").write_bytes(b"half")
     if number == 1:  # nothing has begun: the folder holds no run yet
-        (folder / ".weights.npz.1.part").unlink()
+        (folder / ".weights.safetensors.1.part").unlink()
         assert call("train", "--out", folder, *SMALL)[0] == 0
     else:
         assert call("train", "--resume", folder)[0] == 0
@@ -365,8 +365,13 @@ BAD = [
     ("info resnet50 --width 8", "width must be left out: resnet50 has only one"),
     ("ledger --run Z9", "--run must be one of .*, got 'Z9'"),
     ("lager", "invalid choice: 'lager'"),
-    ("", "required: command"),
 ]
+
+
+def test_no_command_at_all_prints_the_help(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0 and "companion train --out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("words", "named"), BAD)
@@ -399,7 +404,7 @@ def test_a_missing_framework_names_the_extra(name, tmp_path, refused, monkeypatc
     monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, f"companion.{name}")
     for words in (("train", "--out", tmp_path / "new"), ("info", "mnist_resnet")):
-        assert f"pip install 'companion[{name}]'" in refused(*words, "--framework", name)
+        assert f"pip install 'residual-companion[{name}]'" in refused(*words, "--framework", name)
     assert not (tmp_path / "new").exists()
 
 
@@ -449,10 +454,10 @@ def test_the_later_of_two_runs_is_told_of_the_other(finished, tmp_path, refused,
 
 @pytest.mark.parametrize("left", ["empty", "folder"])
 def test_a_checkpoint_stays_where_the_weights_are_not_whole(left, interrupted, refused):
-    path = interrupted / "weights.npz"
+    path = interrupted / "weights.safetensors"
     path.mkdir() if left == "folder" else path.touch()
     kept = (interrupted / "checkpoint.npz").read_bytes()
-    assert "weights.npz" in refused("train", "--resume", interrupted)
+    assert "weights.safetensors" in refused("train", "--resume", interrupted)
     assert (interrupted / "checkpoint.npz").read_bytes() == kept
 
 
@@ -502,20 +507,20 @@ def test_damaged_history(text, finished, tmp_path, refused):
 
 def test_damaged_weights_are_found_whatever_byte_it_is(finished, tmp_path, call, refused):
     folder = copied(finished, tmp_path / "run")
-    whole = (folder / "weights.npz").read_bytes()
+    whole = (folder / "weights.safetensors").read_bytes()
     expected = call("evaluate", finished)[1]
     dice = random.Random(0)
     for _ in range(20):
         broken = bytearray(whole)
         broken[dice.randrange(len(whole))] ^= 1 << dice.randrange(8)
-        (folder / "weights.npz").write_bytes(broken)
+        (folder / "weights.safetensors").write_bytes(broken)
         code, out, err = call("evaluate", folder)
-        # A date in the archive may change unnoticed; no weight may.
+        # The name of the digest may change unnoticed; no weight may.
         assert (code, out) == (0, expected) or (code == 2 and err.count("\n") == 1)
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
-        (folder / "weights.npz").write_bytes(whole[:length])
+        (folder / "weights.safetensors").write_bytes(whole[:length])
         for words in (("evaluate", folder), ("predict", folder, "--index", 0)):
-            assert "weights.npz is damaged" in refused(*words)
+            assert "weights.safetensors is damaged" in refused(*words)
 
 
 def test_weights_of_another_network_or_under_a_framework_s_own_names(finished, tmp_path, refused):
@@ -523,8 +528,8 @@ def test_weights_of_another_network_or_under_a_framework_s_own_names(finished, t
     state = cp.cifar_resnet(8, 2, in_channels=1, seed=0).state_dict()
     wider = weights.named_arrays(cp.cifar_resnet(8, 3, in_channels=1, seed=0))
     for arrays in ({name: t.numpy() for name, t in state.items()}, wider):
-        files.write_arrays(folder / "weights.npz", arrays)
-        assert "weights.npz is damaged or of another network" in refused("evaluate", folder)
+        (folder / "weights.safetensors").write_bytes(weights.files.encoded(arrays))
+        assert "weights.safetensors is damaged or of another network" in refused("evaluate", folder)
 
 
 def test_an_unfinished_run_is_not_evaluated(interrupted, refused):
@@ -653,7 +658,7 @@ def test_a_claim_of_the_book_measured_again(call):
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A checkout whose one notebook measures claim C3 as the test says."""
-    monkeypatch.setattr(results, "BOOK", tmp_path)
+    monkeypatch.setattr(pages, "FOLDER", tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(claims.__file__).parents[3]))
 
     def write(source, tags=("claim-C3",)):
@@ -699,9 +704,9 @@ def test_what_goes_wrong_with_a_claim_is_one_line(book, call):
         assert code == 2 and not out and named in err.splitlines()[-1] and "Traceback" not in err
 
 
-def test_outside_a_checkout(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(results, "BOOK", tmp_path / "book")
-    assert "needs a checkout of the book" in refused("ledger", "--run", "C3")
+def test_without_the_notebooks(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(pages, "FOLDER", tmp_path / "book")
+    assert "needs the book's notebooks" in refused("ledger", "--run", "C3")
 
 
 def test_without_what_runs_notebooks(refused, monkeypatch):

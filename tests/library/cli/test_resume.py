@@ -165,7 +165,7 @@ def test_a_process_that_is_killed_at_a_random_moment_is_resumed(framework, tmp_p
     time.sleep(dice.uniform(0, times[-1] - times[-2]))
     process.kill()
     assert process.wait(HANG_SECONDS) == -9 and alone.wait(HANG_SECONDS) == 0
-    assert not (killed / "weights.npz").exists()
+    assert not (killed / "weights.safetensors").exists()
 
     assert command("--resume", killed).wait(HANG_SECONDS) == 0
     assert outcome(killed) == outcome(whole)

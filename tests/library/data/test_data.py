@@ -1,4 +1,4 @@
-"""The data that ship inside dependencies: shapes, honest splits, terms, and what is refused."""
+"""The data that ship inside this package and others: shapes, splits, terms, what is refused."""
 
 from __future__ import annotations
 
@@ -133,12 +133,11 @@ def test_bad_arguments_are_refused_by_name(call, named):
 @pytest.mark.parametrize(
     ("load", "package", "install"),
     [
-        (digits8, "sklearn", "scikit-learn"),
-        (dates, "babel", "companion[language]"),
-        (japanese_vowels, "sktime", "companion[speech]"),
-        (brain, "nilearn", "companion[medical]"),
-        (photographs, "skimage", "companion[photographs]"),
-        (photographs, "PIL", "companion[photographs]"),
+        (dates, "babel", "residual-companion[language]"),
+        (japanese_vowels, "sktime", "residual-companion[speech]"),
+        (brain, "nilearn", "residual-companion[medical]"),
+        (photographs, "skimage", "residual-companion[photographs]"),
+        (photographs, "PIL", "residual-companion[photographs]"),
     ],
 )
 def test_a_missing_package_says_what_to_install(load, package, install, monkeypatch):
@@ -155,8 +154,10 @@ def test_a_missing_package_says_what_to_install(load, package, install, monkeypa
 
 
 def test_a_package_without_the_file_says_to_upgrade():
-    with pytest.raises(FileNotFoundError, match="data/no.png.*--upgrade 'companion.photographs.'"):
-        _shipped.file("skimage", "data/no.png", "companion[photographs]")
+    with pytest.raises(
+        FileNotFoundError, match="data/no.png.*--upgrade 'residual-companion.photographs.'"
+    ):
+        _shipped.file("skimage", "data/no.png", "residual-companion[photographs]")
 
 
 @pytest.mark.parametrize(

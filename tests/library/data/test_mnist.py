@@ -42,16 +42,6 @@ def test_full_digits_without_a_network_say_what_to_do(monkeypatch):
         data.mnist("small")
 
 
-def test_a_broken_cache_is_made_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache = tmp_path / "residual-companion" / "mnist_5k.npz"
-    cache.parent.mkdir()
-    cache.write_bytes(b"half")
-    assert len(data.mnist().x_train) == 4000
-    assert [p.name for p in cache.parent.iterdir()] == ["mnist_5k.npz"]
-    assert cache.stat().st_size > 100_000
-
-
 def test_halved_averages_two_by_two():
     x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
     assert data.downsampled(x)[0, :, :, 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]

@@ -1,0 +1,119 @@
+"""Weights in a file, in the canonical layout: what one framework wrote the other reads.
+
+The format is safetensors (https://github.com/huggingface/safetensors): names, shapes and values,
+and no code that loading could run. The format tells a file that was cut short, but not one with
+another value in it; a digest in the metadata does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from companion import __version__, _files
+from companion.weights.layer_weights import layer_weights
+from companion.weights.transfer import named_arrays
+
+#: One entry in the metadata, as JSON: several would stand in another order each time.
+_ENTRY, _VERSION, _DIGEST = "residual_companion", "version", "sha256"
+
+
+def save(model: Any, path: str | Path, about: Mapping[str, str] | None = None) -> None:
+    """Write all weights of a PyTorch, Keras or reference model to a safetensors file, atomically.
+
+    Parameters
+    ----------
+    path: replaced if it is there. about: texts to keep beside them, as the network's name.
+
+    Raises
+    ------
+    ValueError: a model of no known framework, one not built yet, or a layer of unknown kind.
+    OSError: the file cannot be written; an older one stays.
+    """
+    _files.write(Path(path), encoded(named_arrays(model), about))
+
+
+def load(model: Any, path: str | Path) -> dict[str, str]:
+    """Set all weights of a model to those in a file; return what was kept beside them.
+
+    Raises
+    ------
+    ValueError: the file is damaged or of another network; the model is as it was.
+    FileNotFoundError: there is none.
+    """
+    arrays, about = read(path)
+    assign(model, arrays, str(path))
+    return about
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the arrays of a file, by name, and what was kept beside them.
+
+    Raises
+    ------
+    ValueError: the file is damaged. FileNotFoundError: there is none.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    with _files.reading(path):
+        return _decoded(content)
+
+
+def assign(model: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
+    """Set all weights of a model, exactly.
+
+    Raises
+    ------
+    ValueError, naming the source: names or shapes differ, or the model's dtype would round.
+    """
+    layers = list(layer_weights(model))
+    here = {f"{layer.name}.{k}": array for layer in layers for k, array in layer.arrays.items()}
+    for name in sorted(here.keys() | arrays.keys()):
+        mine, its = here.get(name), arrays.get(name)
+        if mine is None or its is None or mine.shape != its.shape:
+            raise ValueError(f"{source} is damaged or of another network: {name!r} differs")
+        if not np.can_cast(its.dtype, mine.dtype, "safe"):
+            raise ValueError(f"{source} has {its.dtype} at {name!r}, the model {mine.dtype}")
+    for layer in layers:
+        for key in layer.arrays:
+            layer.assign(key, arrays[f"{layer.name}.{key}"])
+
+
+def encoded(arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> bytes:
+    """Return the content of a safetensors file with these arrays.
+
+    Raises
+    ------
+    ModuleNotFoundError: safetensors is missing; it comes with both frameworks' extras.
+    """
+    from safetensors.numpy import save as serialized
+
+    straight = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {_VERSION: __version__, **(about or {})}
+    entry = {**metadata, _DIGEST: _digest(straight, metadata)}
+    return serialized(straight, {_ENTRY: json.dumps(entry)})
+
+
+def _decoded(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    from safetensors.numpy import load as parsed
+
+    arrays = dict(parsed(content))
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    about = json.loads(header.get("__metadata__", {}).get(_ENTRY, "{}"))
+    digest = about.pop(_DIGEST, None)  # other programs write none
+    if digest is not None and digest != _digest(arrays, about):
+        raise ValueError("its values are not those that were written")
+    return arrays, about
+
+
+def _digest(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
+    found = hashlib.sha256(repr(sorted(about.items())).encode())
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
