@@ -70,6 +70,19 @@ def test_translations_are_completed_token_by_token(dates_task):
         dates_task.translate(oracle(dates_task))
 
 
+def test_five_hundred_dates_are_read_unless_more_are_asked_for(dates_task):
+    asked = []
+
+    def predict(lines):
+        asked.append(len(lines))
+        return np.zeros((*lines.shape, dates_task.num_classes))
+
+    assert len(dates_task.x_test) > 600
+    dates_task.exact_match(predict)
+    dates_task.exact_match(predict, 600)
+    assert set(asked) == {500, 600}
+
+
 def test_a_step_sees_what_was_written_before(dates_task):
     seen = []
 

@@ -34,8 +34,9 @@ test_both_frameworks_refuse_in_the_same_words = refused_alike(BAD)
 
 
 def test_an_image_that_cannot_be_halved_is_refused():
-    x = np.zeros((1, 10, 12, 1), np.float32)
-    with pytest.raises(ValueError, match="multiples of 4"):
-        cp.residual_unet(1, 2, levels=2)(to_torch(x))
-    with pytest.raises(ValueError, match="multiples of 4"):
-        ct.residual_unet(1, 2, levels=2)(x)
+    for levels, sides, match in ((2, (10, 12), "multiples of 4"), (3, (12, 12), "multiples of 8")):
+        x = np.zeros((1, *sides, 1), np.float32)
+        with pytest.raises(ValueError, match=match):
+            cp.residual_unet(1, 2, levels=levels, channels=2)(to_torch(x))
+        with pytest.raises(ValueError, match=match):
+            ct.residual_unet(1, 2, levels=levels, channels=2)(x)

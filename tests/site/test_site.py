@@ -76,9 +76,14 @@ def test_there_are_pages() -> None:
     assert {f"book/{name}.html" for name in expected.split()} <= set(PAGES)
 
 
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("scheme", ["http", "file"])
-def test_page(name, scheme, browser, server) -> None:
+# A browser allows less from file:// than from a server, so every page is read there.
+SERVED = [f"book/{name}.html" for name in ("welcome", "04_scale", "09_faq", "api/torch")]
+
+
+@pytest.mark.parametrize(
+    "scheme, name", [("file", n) for n in PAGES] + [("http", n) for n in SERVED]
+)
+def test_page(scheme, name, browser, server) -> None:
     base = server if scheme == "http" else SITE.as_uri() + "/"
     page = browser.new_page(viewport={"width": 390, "height": 844})
     outside, problems = [], []

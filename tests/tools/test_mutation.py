@@ -111,6 +111,13 @@ def test_a_default_that_every_call_sets_does_not_count(toy):
     assert not found["Gate.__init__ | default | bias=-2.0 -> -1.0 | 0"]
 
 
+def test_an_argument_that_is_the_default_does_not_count():
+    found = {m.name: m.equivalent for m in places.mutants(ROOT / "companion", "blocks")}
+    name = "BottleneckBlock.__init__ | keyword | Conv2d(kernel_size={}) -> left out | 0"
+    assert found[name.format(3)] == "an argument that is the default"
+    assert not found[name.format(1)]
+
+
 def test_patterns_bind_and_replace():
     tree = ast.parse(
         "y = f(a) / math.sqrt(n)\ng(x, 1, two=2, three=3)\nif p.ndim > 1:\n    p.mul_(2)"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.mutations.operators import Walk
-from tools.mutations.words import Edit, last_name
+from tools.mutations.words import Edit, last_name, text
 
 #: Packages whose modules are twins of one another.
 FRAMEWORKS = ("reference", "torch", "tensorflow")
@@ -106,7 +106,7 @@ def mutants(package: Path, only: str = "") -> list[Mutant]:
             continue
         for place in places(name, source)[1]:
             by_key[place.key].append(place)
-    calls = _calls(sources)
+    calls, defaults = _calls(sources), _defaults(sources)
     groups = []
     for key, found in by_key.items():
         if found[0].framework == "shared":
@@ -121,7 +121,7 @@ def mutants(package: Path, only: str = "") -> list[Mutant]:
             kind,
             tuple((p.file, p.scope) for p in found),
             {},
-            "" if any(_used(p, calls) for p in found) else "a default that no call leaves out",
+            _without_effect(found, calls, defaults),
         )
         for name, kind, found in groups
     ]
@@ -137,6 +137,35 @@ def texts(package: Path, mutant: Mutant) -> dict[str, str]:
             place.apply()
         changed[file] = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
     return changed
+
+
+def _without_effect(
+    found: list[Place], calls: dict[str, list[ast.Call]], defaults: set[str]
+) -> str:
+    """Return why changing these places changes nothing, or an empty string."""
+    if not any(_used(place, calls) for place in found):
+        return "a default that no call leaves out"
+    if all(place.operator == "keyword" and place.old in defaults for place in found):
+        return "an argument that is the default"
+    return ""
+
+
+def _defaults(sources: dict[str, str]) -> set[str]:
+    """Return "Layer(argument=value)" where that is the default in every definition of Layer."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for source in sources.values():
+        for node in ast.walk(ast.parse(source)):
+            body = node.body if isinstance(node, ast.ClassDef) else [node]
+            for function in body:
+                if not isinstance(function, ast.FunctionDef):
+                    continue
+                if isinstance(node, ast.ClassDef) and function.name != "__init__":
+                    continue
+                name = getattr(node, "name", "")
+                given = reversed(function.args.defaults)
+                for argument, default in zip(reversed(function.args.args), given, strict=False):
+                    values[f"{name}({argument.arg}="].add(text(default))
+    return {f"{call}{found.pop()})" for call, found in values.items() if len(found) == 1}
 
 
 def _calls(sources: dict[str, str]) -> dict[str, list[ast.Call]]:
