@@ -25,6 +25,7 @@ from companion.recipe import (
     divergence_error,
 )
 from companion.torch.distributed import World, checksum, current_world, data_parallel
+from companion.torch.layers import in_training_mode
 from companion.torch.optimizers import Optimizer, make_optimizer
 from companion.torch.prediction import (
     accuracy,
@@ -55,7 +56,7 @@ def fit(
     resume: Checkpoint | None = None,
     **settings: Any,
 ) -> History:
-    """Train ``model`` on the training part of ``data``; afterwards it is in evaluation mode.
+    """Train ``model`` on the training part of ``data``.
 
     It is trained on its own device and in its own precision: ``model.double()`` is all for float64.
     In several processes that have joined one group of ``torch.distributed``, each trains its shard
@@ -64,8 +65,9 @@ def fit(
     Parameters
     ----------
     model: maps a batch to logits, or to numbers where the loss is a squared error. It is trained
-        in place. In a model in training mode, modules in evaluation mode stay so: a batch norm then
-        keeps its statistics. A model in evaluation mode, as ``fit`` leaves it, is trained whole.
+        in place. Parameters that want no gradient stay as they are. So do modules in evaluation
+        mode, in which a batch norm keeps its statistics; where all modules are, all are trained.
+        Afterwards each is in the mode in which it was given.
     data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
         it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
         for each example, step or pixel, -1 for one to ignore. Where the loss is a squared error,
@@ -92,7 +94,6 @@ def fit(
     history = History() if resume is None else resume.history
     for checkpoint in train(model, data, progress=progress, resume=resume, **settings):
         history = checkpoint.history
-    model.eval()
     return history
 
 
@@ -118,7 +119,6 @@ def train(
     if resume is not None:
         _restore(model, optimizer, resume, recipe, steps)
     network = model if world.size == 1 else data_parallel(model)
-    frozen = [m for m in network.modules() if model.training and not m.training]
     bar = tqdm(
         total=recipe.epochs * steps,
         initial=len(history.loss) * steps,
@@ -128,23 +128,23 @@ def train(
     with bar:
         for epoch in range(len(history.loss), recipe.epochs):
             start, total_loss, total_accuracy = time.perf_counter(), 0.0, 0.0
-            _training_mode(network, frozen)
             if world.size > 1:  # each process draws its own numbers, the same in every run
                 rng = np.random.default_rng([recipe.seed, epoch, world.rank])
                 torch.manual_seed(int(rng.integers(2**63)))
-            for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
-                rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                output = network(to_tensor(world.shard(inputs), model))
-                share = _share(targets, recipe, world)
-                loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
-                value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
-                if not math.isfinite(value):
-                    raise divergence_error(value, epoch, step, rate)
-                (loss * (share * world.size)).backward()  # the mean over processes is the loss
-                optimizer.step(rate)
-                total_loss += value
-                total_accuracy += accuracy
-                bar.update()
+            with in_training_mode(network):
+                for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
+                    rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
+                    output = network(to_tensor(world.shard(inputs), model))
+                    share = _share(targets, recipe, world)
+                    loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
+                    value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
+                    if not math.isfinite(value):
+                        raise divergence_error(value, epoch, step, rate)
+                    (loss * (share * world.size)).backward()  # the processes' mean is the loss
+                    optimizer.step(rate)
+                    total_loss += value
+                    total_accuracy += accuracy
+                    bar.update()
             seconds = time.perf_counter() - start
             history = history.append(total_loss / steps, total_accuracy / steps, seconds, rate)
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
@@ -170,12 +170,6 @@ def _checked(
         logits = predict(model, x[:1])
         check_classes(logits.shape[-1], data.num_classes)
     return x, y
-
-
-def _training_mode(network: nn.Module, frozen: list[nn.Module]) -> None:
-    network.train()
-    for module in frozen:
-        module.training = False
 
 
 def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:

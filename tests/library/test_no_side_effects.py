@@ -57,7 +57,7 @@ def test_fit_leaves_a_frozen_norm_as_it_is_in_both_frameworks():
     cp.fit(model, DIGITS, **SHORT)
     changed = [not np.array_equal(b, statistics(n)) for b, n in zip(before, norms, strict=True)]
     assert changed == [False] + [True] * (len(norms) - 1)
-    assert not any(module.training for module in model.modules())
+    model.eval()
     cp.fit(model, DIGITS, **SHORT)  # a model in evaluation mode is trained whole
     assert not np.array_equal(before[0], statistics(norms[0]))
 
@@ -68,6 +68,68 @@ def test_fit_leaves_a_frozen_norm_as_it_is_in_both_frameworks():
     ct.fit(model, DIGITS, **SHORT)
     changed = [not np.array_equal(b, n.moving_mean) for b, n in zip(before, norms, strict=True)]
     assert changed == [False] + [True] * (len(norms) - 1)
+
+
+@pytest.mark.parametrize("rest", ["nothing", "a norm", "all but the head", "all"])
+def test_fit_leaves_every_part_in_its_mode(rest):
+    model = small()
+    if rest != "nothing":
+        (model.stem.norm if rest == "a norm" else model).eval()
+    if rest == "all but the head":
+        model.head.train()
+    before = [module.training for module in model.modules()]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    moved = [norm.training or rest == "all" for norm in norms]
+    statistic = [statistics(norm) for norm in norms]
+    for _ in cp.train(model, DIGITS, **{**SHORT, "epochs": 2}):
+        assert [module.training for module in model.modules()] == before
+    assert [module.training for module in model.modules()] == before
+    changed = [not np.array_equal(b, statistics(n)) for b, n in zip(statistic, norms, strict=True)]
+    assert changed == moved
+
+
+def test_fit_leaves_modes_also_where_it_fails():
+    model = small()
+    model.stem.norm.eval()
+    before = [module.training for module in model.modules()]
+    with pytest.raises(FloatingPointError):
+        cp.fit(model, DIGITS, **{**SHORT, "epochs": 3}, learning_rate=1e30)
+    assert [module.training for module in model.modules()] == before
+
+
+class FrozenStem(nn.Sequential):
+    """A network that keeps a part in evaluation mode by a ``train`` of its own, as is usual."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self[0].stem.eval()
+        return self
+
+
+def test_fit_asks_a_network_that_knows_what_to_train():
+    model = FrozenStem(small())
+    before = statistics(model[0].stem.norm)
+    cp.fit(model, DIGITS, **SHORT)
+    assert np.array_equal(before, statistics(model[0].stem.norm))
+
+
+def test_frozen_parameters_stay_in_both_frameworks():
+    model = small()
+    model.stem.requires_grad_(False)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    cp.fit(model, DIGITS, **SHORT)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) == name.startswith("stem"), name
+        assert p.requires_grad != name.startswith("stem")
+
+    model = ct.cifar_resnet(8, width=2, in_channels=1, seed=0)
+    stem, *others = model.layers
+    stem.trainable = False
+    before = [v.numpy().copy() for v in model.trainable_variables], stem.get_weights()
+    ct.fit(model, DIGITS, **SHORT)
+    assert all(not np.array_equal(a, v) for a, v in zip(before[0], model.trainable_variables))
+    assert all(np.array_equal(a, v) for a, v in zip(before[1], stem.get_weights(), strict=True))
+    assert not stem.trainable and all(layer.trainable for layer in others)
 
 
 class InPlaceFirst(nn.Module):
