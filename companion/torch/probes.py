@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.torch.graph import operation_graph
 from companion.torch.lesions import swapped_blocks, without_blocks
+from companion.torch.prediction import to_array, watched_copy
 from companion.torch.residual import Residual
 
 __all__ = [
@@ -79,7 +80,7 @@ def activation_variances(
     handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
     try:
         with torch.no_grad():
-            model(x)
+            model(x.clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -93,9 +94,9 @@ def input_gradients(model: nn.Module, x: Tensor) -> np.ndarray:
     shattering. (N, ...) to (N, number of inputs). In training mode batch norm couples the examples,
     as it does in the paper (arXiv 1702.08591).
     """
-    x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(model(x).sum(), x)
-    return gradient.flatten(1).numpy()
+    leaf, given = watched_copy(x)
+    (gradient,) = torch.autograd.grad(model(given).sum(), leaf)
+    return to_array(gradient.flatten(1))
 
 
 def block_jacobian(block: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
@@ -113,8 +114,8 @@ def block_jacobian(block: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
     """
     if len(x) != 1:
         raise ValueError(f"x must hold one example, got {len(x)}")
-    jacobian: Any = torch.autograd.functional.jacobian(block, x)
-    return jacobian.reshape(-1, x.numel()).numpy()
+    jacobian: Any = torch.autograd.functional.jacobian(lambda x: block(x.clone()), x)
+    return to_array(jacobian.reshape(-1, x.numel()))
 
 
 def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor], Tensor]) -> Any:
@@ -149,14 +150,14 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
     inputs = [x.detach()]
     with torch.no_grad():
         for block in blocks:
-            inputs.append(block(inputs[-1]))
-    last = inputs.pop().requires_grad_()
-    gradients = list(torch.autograd.grad(loss(last), last))  # by length, so far zero
+            inputs.append(block(inputs[-1].clone()))
+    last, given = watched_copy(inputs.pop())
+    gradients = list(torch.autograd.grad(loss(given), last))  # by length, so far zero
     for block, at in zip(reversed(blocks), reversed(inputs), strict=True):
-        past, through = at.detach().requires_grad_(), at.detach().requires_grad_()
+        (past, one), (through, other) = watched_copy(at), watched_copy(at)
         assert block.shortcut is not None and block.merge is not None
-        shortcut = block.shortcut(block.preactivation(past))
-        branch = block.run_branch(block.preactivation(through), (), {})
+        shortcut = block.shortcut(block.preactivation(one))
+        branch = block.run_branch(block.preactivation(other), (), {})
         y = block.activation(block.merge(shortcut, branch))
         split = [torch.autograd.grad(y, [past, through], g, retain_graph=True) for g in gradients]
         longer = [torch.zeros_like(at)] + [taken for _, taken in split]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from companion.torch.layers import in_training_mode
 from companion.torch.optimizers import Optimizer, make_optimizer
 from companion.torch.prediction import (
     accuracy,
+    as_array,
     channels_second,
     first_float,
     numpy_dtype,
@@ -69,9 +71,10 @@ def fit(
         mode, in which a batch norm keeps its statistics; where all modules are, all are trained.
         Afterwards each is in the mode in which it was given.
     data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
-        it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
-        for each example, step or pixel, -1 for one to ignore. Where the loss is a squared error,
-        ``y_train`` holds what the model is to return, channels last. It stays as it is.
+        it, arrays or tensors: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens
+        (N, T), and a label for each example, step or pixel, -1 for one to ignore. Where the loss is
+        a squared error, ``y_train`` holds what the model is to return, channels last. It stays as
+        it is.
     progress: whether to show a bar on stderr, default True; of several processes rank 0 shows it.
     resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
         and ends as it would have without the interruption, bit for bit at the same number of
@@ -155,7 +158,9 @@ def _checked(
     model: nn.Module, data: Any, recipe: Recipe, world: World
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
-    x, y = check_training(data, recipe, numpy_dtype(model))
+    given = {n: getattr(data, n) for n in ("x_train", "y_train", "num_classes") if hasattr(data, n)}
+    arrays = {n: as_array(v) if isinstance(v, Tensor) else v for n, v in given.items()}
+    x, y = check_training(SimpleNamespace(**arrays), recipe, numpy_dtype(model))
     if world.size > 1:
         parts = {**model.state_dict(), **dict(model.named_parameters())}
         world.check_same_inputs(
