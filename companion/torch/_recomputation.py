@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
+from companion.torch._tracing import in_transform
+
 
 def recomputes(module: nn.Module) -> bool:
     """Whether a call of the module now can be repeated later, and there will be a need.
@@ -34,7 +36,7 @@ def recomputes(module: nn.Module) -> bool:
         torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
-        and not torch._C._are_functorch_transforms_active()
+        and not in_transform()
         and not any(hooked)
     )
 

@@ -223,7 +223,7 @@ def test_own_parameters_can_be_reset(layer):
 
 def test_no_private_operators():
     others = {"inference.py", "training.py", "distributed.py", "export.py", "costs.py"}
-    others.add("_recomputation.py")  # torch.func has no public word for "within a transform"
+    others.add("_tracing.py")  # torch.func has no public word for "within a transform"
     for path in Path(cp.__file__).parent.glob("*.py"):
         if path.name not in others:
             assert not re.findall(
