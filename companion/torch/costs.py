@@ -14,6 +14,7 @@ from companion.measures import LayerCost, Timing, time_in_turns
 from companion.torch.layers import in_inference_mode
 from companion.torch.prediction import watched_copy
 from companion.torch.residual import Residual
+from companion.weights.layer_weights import canonical_name
 
 
 def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
@@ -53,7 +54,8 @@ def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
         own = any(True for _ in module.parameters(recurse=False))
         return own or (name.endswith("merge") and not any(True for _ in module.children()))
 
-    _run(model, x, {m: keep(n) for n, m in model.named_modules() if watched(n, m)})
+    modules = list(model.named_modules())
+    _run(model, x, {m: keep(canonical_name(n)) for n, m in modules if watched(n, m)})
     return costs
 
 

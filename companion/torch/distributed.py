@@ -117,8 +117,8 @@ def data_parallel(model: nn.Module) -> nn.Module:
 def convert_batch_norm(model: nn.Module) -> nn.Module:
     """Return a copy, with the model's own parameters and buffers, whose norms see the whole batch.
 
-    Like ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``, but subclasses keep what they do before
-    and after PyTorch's own ``forward``, and CPUs, where that refuses to work, get
+    Like ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``, which the companion's networks may be
+    given to as well, but subclasses keep their checks, and CPUs, where that refuses to work, get
     :class:`WholeBatchNorm`.
     """
     tensors = [*model.parameters(), *model.buffers()]

@@ -81,7 +81,8 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
         nn.Embedding: "embedding",
         nn.LSTM: "lstm",
     }
-    for name, module in model.named_modules():
+    for path, module in model.named_modules():
+        name = canonical_name(path)
         tensors = {
             **dict(module.named_parameters(recurse=False)),
             **{k: b for k, b in module.named_buffers(recurse=False) if k != "num_batches_tracked"},
@@ -118,6 +119,11 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
         arrays = {key: _values(t) for key, t in tensors.items()}
         gain = getattr(module, "gain", 1.0)
         yield LayerWeights(name, kind, arrays, assign, gain, reset, empty)
+
+
+def canonical_name(path: str) -> str:
+    """Return the layer's name, which is the wrapper's for a norm of vectors that has a wrapper."""
+    return "" if path == "vectors" else path.removesuffix(".vectors")
 
 
 def _values(tensor: Any) -> np.ndarray:

@@ -130,6 +130,35 @@ def test_networks_are_traced_by_fx(name, training):
     assert torch.equal(traced(x), expected)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", exhaustive_but(SHALLOW, lambda name: name not in WIDE))
+def test_networks_are_converted_to_synchronised_norms(name, training):
+    network, x = build(name, seed=0), ALL[name][2]
+    if name == "speech_resnet":
+        x = torch.randn(3, network.stem.out_channels, 12)  # as many steps as channels
+    torch.manual_seed(0)
+    network(x)  # statistics other than 0 and 1
+    before = [weights.named_arrays(network), list(network.state_dict())]
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
+    assert not any(isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) for m in converted.modules())
+    after = weights.named_arrays(converted)
+    assert all((a == after[k]).all() for k, a in before[0].items()) and len(after) == len(before[0])
+    assert list(converted.state_dict()) == before[1]
+    outputs = []
+    for model in (network, converted):
+        torch.manual_seed(0)
+        outputs.append(model.train(training)(x))
+    assert torch.equal(*outputs)
+
+
+def test_averaged_weights_get_statistics_of_their_own():
+    network, x = build("speech_resnet", seed=0), ALL["speech_resnet"][2]
+    network.norm.vectors.running_mean.fill_(7)
+    torch.optim.swa_utils.update_bn([x], network)
+    mean = network.stem(x).mean((0, 1))
+    torch.testing.assert_close(network.norm.vectors.running_mean, mean)
+
+
 def test_a_traced_block_reads_as_the_equation_and_still_checks():
     traced = torch.fx.symbolic_trace(cp.BasicBlock(4, 8, 2))
     assert [n.target for n in traced.graph.nodes if n.op == "call_module"] == [
