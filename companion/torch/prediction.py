@@ -57,7 +57,7 @@ def evaluate(
     ValueError: examples or labels of the wrong form.
     """
     x, y = as_array(x), as_array(y)
-    logits = torch.from_numpy(predict(model, x, batch_size)).movedim(-1, 1)
+    logits = in_32_bits(torch.from_numpy(predict(model, x, batch_size))).movedim(-1, 1)
     labels = torch.from_numpy(check_labels("test", x, y, logits.shape[1]))
     loss = F.cross_entropy(logits, labels, ignore_index=-1).item()
     return loss, accuracy(logits, labels)
@@ -105,6 +105,11 @@ def watched_copy(x: Tensor) -> tuple[Tensor, Tensor]:
     if leaf.is_floating_point():
         leaf.requires_grad_()
     return leaf, leaf.clone()
+
+
+def in_32_bits(x: Tensor) -> Tensor:
+    """Return floats of 16 bits as those of 32, in which sums and norms are safe; others as is."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def to_array(tensor: Tensor) -> np.ndarray:

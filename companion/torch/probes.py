@@ -1,4 +1,7 @@
-"""Measuring instruments: what flows through a network, what it costs, what each block does."""
+"""Measuring instruments: what flows through a network, what it costs, what each block does.
+
+They take models and inputs of any precision; norms and variances are computed in 32 bits at least.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.torch.graph import operation_graph
 from companion.torch.lesions import swapped_blocks, without_blocks
-from companion.torch.prediction import to_array, watched_copy
+from companion.torch.prediction import in_32_bits, to_array, watched_copy
 from companion.torch.residual import Residual
 
 __all__ = [
@@ -52,7 +55,7 @@ def gradient_norms(model: nn.Module, loss: Loss) -> dict[str, float]:
     weights = {name: p for name, p in model.named_parameters() if p.ndim > 1 and p.requires_grad}
     gradients = torch.autograd.grad(loss(), list(weights.values()), allow_unused=True)
     return {
-        name: 0.0 if g is None else float(g.norm())
+        name: 0.0 if g is None else float(in_32_bits(g).norm())
         for name, g in zip(weights, gradients, strict=True)
     }
 
@@ -163,7 +166,7 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
         longer = [torch.zeros_like(at)] + [taken for _, taken in split]
         same = [passed for passed, _ in split] + [torch.zeros_like(at)]
         gradients = [a + b for a, b in zip(same, longer, strict=True)]
-    return np.array([float(g.norm()) for g in gradients])
+    return np.array([float(in_32_bits(g).norm()) for g in gradients])
 
 
 def loss_surface(
@@ -196,7 +199,7 @@ def loss_surface(
     kept = [p.detach().clone() for p in weights]
 
     def direction() -> list[Tensor]:
-        drawn = [torch.randn(p.shape, generator=generator) for p in kept]
+        drawn = [torch.randn(p.shape, generator=generator).to(p.device) for p in kept]
         return [d * _filter_norms(p) / _filter_norms(d) for d, p in zip(drawn, kept, strict=True)]
 
     first, second = direction(), direction()
@@ -217,4 +220,4 @@ def loss_surface(
 
 def _filter_norms(weight: Tensor) -> Tensor:
     """The norm of each filter: over all axes but the first."""
-    return weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))
+    return in_32_bits(weight).flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))

@@ -170,6 +170,9 @@ class LSTM(nn.LSTM):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         _checks.rank("x", x.shape, 3, "(N, T, C)")
         _checks.channels("x", x.shape[2], self.input_size)
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):  # its kernel cannot mix precisions
+                return super().forward(x.to(self.weight_ih_l0.dtype))[0]
         return super().forward(x)[0]
 
 
@@ -208,7 +211,7 @@ class Attention(nn.Module):
         scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])  # (N, heads, T, T)
         if self.causal:
             later = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)  # (T, T)
-            scores = scores.masked_fill(later, -1e9)
+            scores = scores.masked_fill(later, -math.inf)  # 16 bits hold it too
         mixed = scores.softmax(dim=3) @ value
         return self.out(mixed.transpose(1, 2).flatten(2))
 

@@ -33,6 +33,7 @@ from companion.torch.prediction import (
     as_array,
     channels_second,
     first_float,
+    in_32_bits,
     numpy_dtype,
     predict,
     to_array,
@@ -61,6 +62,7 @@ def fit(
     """Train ``model`` on the training part of ``data``.
 
     It is trained on its own device and in its own precision: ``model.double()`` is all for float64.
+    That may be float64, float32 or bfloat16; losses are computed in 32 bits at least.
     In several processes that have joined one group of ``torch.distributed``, each trains its shard
     of every batch: see ``companion.torch.distributed``.
 
@@ -89,9 +91,9 @@ def fit(
 
     Raises
     ------
-    ValueError: settings, examples or labels out of their range, a batch that the processes cannot
-        share equally, inputs that differ between processes, or a checkpoint of another run, model
-        or framework; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range, a model in float16, a batch that
+        the processes cannot share equally, inputs that differ between processes, or a checkpoint of
+        another run, model or framework; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     history = History() if resume is None else resume.history
@@ -158,6 +160,11 @@ def _checked(
     model: nn.Module, data: Any, recipe: Recipe, world: World
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
+    if any(p.dtype == torch.float16 for p in model.parameters() if p.requires_grad):
+        raise ValueError(
+            "model must be trained in float64, float32 or bfloat16, got parameters in float16, in "
+            "which gradients vanish or overflow"
+        )
     given = {n: getattr(data, n) for n in ("x_train", "y_train", "num_classes") if hasattr(data, n)}
     arrays = {n: as_array(v) if isinstance(v, Tensor) else v for n, v in given.items()}
     x, y = check_training(SimpleNamespace(**arrays), recipe, numpy_dtype(model))
@@ -186,6 +193,7 @@ def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
 
 def _loss_and_accuracy(output: Tensor, targets: np.ndarray, recipe: Recipe) -> tuple[Tensor, float]:
     """Return the mean loss and the accuracy, over labels that are not ignored (-1)."""
+    output = in_32_bits(output)
     if recipe.loss == "squared_error":
         return F.mse_loss(output, channels_second(torch.from_numpy(targets).to(output))), 0.0
     if not (targets >= 0).any():  # the mean over nothing would not be a number

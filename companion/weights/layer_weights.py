@@ -33,6 +33,7 @@ class LayerWeights:
     gain: multiplies the variance of fresh dense weights: 2 where a ReLU came before.
     reset: sets what is not in ``arrays`` to its first value, and all of a layer of kind ``"own"``.
     meta: whether it is on PyTorch's meta device: its arrays have shapes, but no values.
+    bfloat16: the arrays that are in PyTorch's bfloat16, and float32 here.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LayerWeights:
     gain: float = 1.0
     reset: Callable[[], None] = lambda: None
     meta: bool = False
+    bfloat16: frozenset[str] = frozenset()
 
 
 def layer_weights(model: Any, meta: bool = False) -> Iterator[LayerWeights]:
@@ -99,6 +101,8 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
             tensors = {canonical: tensors[own] for own, canonical in keep.items()}
 
         def assign(key: str, array: np.ndarray, tensors: dict = tensors) -> None:
+            if array.dtype.name == "bfloat16":  # Keras's
+                array = array.astype(np.float32)
             with torch.no_grad():
                 tensors[key].copy_(torch.from_numpy(array))
 
@@ -118,7 +122,8 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
             )
         arrays = {key: _values(t) for key, t in tensors.items()}
         gain = getattr(module, "gain", 1.0)
-        yield LayerWeights(name, kind, arrays, assign, gain, reset, empty)
+        short = frozenset(key for key, t in tensors.items() if _is_bfloat16(t))
+        yield LayerWeights(name, kind, arrays, assign, gain, reset, empty, short)
 
 
 def canonical_name(path: str) -> str:
@@ -130,7 +135,12 @@ def _values(tensor: Any) -> np.ndarray:
     """Return a tensor's values without a copy where that can be had, or zeros for a meta tensor."""
     if tensor.is_meta:
         return np.broadcast_to(np.zeros((), np.float32), tuple(tensor.shape))  # takes no memory
-    return tensor.detach().cpu().numpy()
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if _is_bfloat16(tensor) else tensor).numpy()
+
+
+def _is_bfloat16(tensor: Any) -> bool:
+    return str(tensor.dtype) == "torch.bfloat16"  # which NumPy has not, and float32 holds
 
 
 def _keras_layer_weights(layer: Any, keras: Any, name: str) -> Iterator[LayerWeights]:

@@ -130,6 +130,36 @@ def test_networks_are_traced_by_fx(name, training):
     assert torch.equal(traced(x), expected)
 
 
+@pytest.mark.parametrize("name", exhaustive_but(SHALLOW, lambda name: name not in WIDE))
+def test_features_come_from_hooks_and_from_the_traced_graph(name):
+    network, x = build(name, seed=0).eval(), ALL[name][2]
+    blocks = [n for n, m in network.named_children() if not isinstance(m, nn.ReLU)]
+    hooked, handles = {}, []
+    for block in blocks:
+
+        def keep(module, inputs, output, block=block):
+            hooked[block] = output.clone()
+
+        handles.append(network.get_submodule(block).register_forward_hook(keep))
+    y = network(x)
+    for handle in handles:
+        handle.remove()
+    rest = x
+    for block, part in network.named_children():  # in a row, in every network
+        rest = part(rest)
+        assert block not in hooked or torch.equal(rest, hooked[block])
+    traced = torch.fx.symbolic_trace(network)
+    leaf = next(n for n in traced.graph.nodes if n.op == "call_module")
+    with torch.no_grad():
+        expected = network.get_submodule(leaf.target)(x)
+    output = next(n for n in traced.graph.nodes if n.op == "output")
+    output.args = ((leaf, output.args[0]),)
+    traced.graph.eliminate_dead_code()
+    traced.recompile()
+    first, last = traced(x)
+    assert torch.equal(first, expected) and torch.equal(last, y) and torch.equal(rest, y)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", exhaustive_but(SHALLOW, lambda name: name not in WIDE))
 def test_networks_are_converted_to_synchronised_norms(name, training):
