@@ -172,7 +172,7 @@ class LSTM(nn.LSTM):
         _checks.channels("x", x.shape[2], self.input_size)
         if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):  # its kernel cannot mix precisions
-                return super().forward(x.to(self.weight_ih_l0.dtype))[0]
+                return super().forward(x.to(next(self.parameters()).dtype))[0]
         return super().forward(x)[0]
 
 
