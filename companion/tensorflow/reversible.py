@@ -199,7 +199,7 @@ class ReversibleSequential(Layer):
                         now, dy, own = block.step_back(now, dy, training)
                         for variable, gradient in zip(block.trainable_variables, own, strict=True):
                             d_variables[variable.value.ref()] = gradient
-                return dy, [d_variables[variable.ref()] for variable in variables]
+                return dy, [d_variables.get(variable.ref()) for variable in variables]
 
             return y, backward
 

@@ -1,4 +1,4 @@
-"""Modules that torch.fx takes whole, as it takes those of torch.nn."""
+"""Modules that torch.fx takes whole, as it takes those of torch.nn; transforms of functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import nn
 from torch.fx import Proxy
 
@@ -29,3 +30,8 @@ def traced_as_leaf(forward: Forward) -> Forward:
         return forward(self, *inputs)
 
     return cast(Forward, whole)
+
+
+def in_transform() -> bool:
+    """Whether a transform of ``torch.func`` is at work, as ``vmap`` or ``grad``."""
+    return bool(torch._C._are_functorch_transforms_active())  # there is no public word for it

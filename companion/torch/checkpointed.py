@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint_sequential
 
 from companion import _checks
+from companion.torch._recomputation import Recomputation, keep, recomputes
 
 
 class CheckpointedNetwork(nn.Module):
     """A network whose blocks go in runs; each run keeps its input and is computed again.
 
-    Chen et al. 2016, arXiv 1604.06174. Batch norms in training see each batch twice.
+    Chen et al. 2016, arXiv 1604.06174. Gradients are those of the network that keeps everything,
+    also those of second order, of some of the parameters, under autocast and with dropout; each
+    batch counts once in the statistics of batch norms. The last run is not computed again: its
+    backward pass comes first. Activations are kept, as without runs, within ``torch.func``'s
+    transforms and compilers, and where modules inside have forward hooks.
 
     Parameters
     ----------
     before, blocks, after: the network in three parts; its parameters are shared.
     segments: how many runs the blocks go in, and so how many inputs are kept. About the square root
         of the number of blocks keeps least.
+
+    Raises
+    ------
+    ValueError: fewer than one run, or more than blocks.
+    RuntimeError: in the backward pass, parameters were changed in place since.
     """
 
     def __init__(
@@ -26,10 +35,26 @@ class CheckpointedNetwork(nn.Module):
         super().__init__()
         self.before, self.blocks, self.after = before, blocks, after
         self.segments = _checks.positive_int("segments", segments)
+        if self.segments > len(blocks):
+            raise ValueError(
+                f"segments must be at most the {len(blocks)} blocks, got {self.segments}"
+            )
 
     def extra_repr(self) -> str:
         return f"segments={self.segments}"
 
     def forward(self, x: Tensor) -> Tensor:
-        y = checkpoint_sequential(self.blocks, self.segments, self.before(x), use_reentrant=True)
-        return self.after(y)  # type: ignore[no-any-return]
+        x = self.before(x)
+        if not recomputes(self.blocks):
+            return self.after(self.blocks(x))  # type: ignore[no-any-return]
+        each = len(self.blocks) // self.segments
+        last = each * (self.segments - 1)
+        for start in range(0, last, each):
+            x = _run(self.blocks[start : start + each], x)
+        return self.after(self.blocks[last:](x))  # type: ignore[no-any-return]
+
+
+def _run(blocks: nn.Module, x: Tensor) -> Tensor:
+    call, kept = Recomputation(blocks, x), keep(x)
+    with call.dropped(lambda: call.repeat(kept(0))):
+        return blocks(x)  # type: ignore[no-any-return]

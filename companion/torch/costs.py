@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from companion.measures import LayerCost, Timing, time_in_turns
 from companion.torch.layers import in_inference_mode
+from companion.torch.prediction import watched_copy
 from companion.torch.residual import Residual
+from companion.weights.layer_weights import canonical_name
 
 
 def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
@@ -52,7 +54,8 @@ def layer_costs(model: nn.Module, x: Tensor) -> list[LayerCost]:
         own = any(True for _ in module.parameters(recurse=False))
         return own or (name.endswith("merge") and not any(True for _ in module.children()))
 
-    _run(model, x, {m: keep(n) for n, m in model.named_modules() if watched(n, m)})
+    modules = list(model.named_modules())
+    _run(model, x, {m: keep(canonical_name(n)) for n, m in modules if watched(n, m)})
     return costs
 
 
@@ -100,7 +103,7 @@ def _run(model: nn.Module, x: Tensor, hooks: Mapping[nn.Module, Callable[..., No
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
         with in_inference_mode(model), torch.no_grad():
-            model(x)
+            model(x.clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -112,8 +115,7 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
     Every storage that autograd saves is counted once; parameters and the input are not, since they
     exist anyway.
     """
-    if x.is_floating_point():
-        x = x.detach().requires_grad_()
+    _, x = watched_copy(x)
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
     kept: dict[int, Tensor] = {}
 
@@ -147,8 +149,7 @@ def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
     ----------
     model: in its own mode. x: a batch of its input. The outputs' sum takes the place of a loss.
     """
-    if x.is_floating_point():
-        x = x.detach().requires_grad_()
+    _, x = watched_copy(x)
     gradients = [(p, p.grad) for p in model.parameters()]
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
     held: dict[int, int] = {}
@@ -195,12 +196,12 @@ def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool
     plain = Residual(
         block.branch, None, activation=block.activation, preactivation=block.preactivation
     )
-    x = x.detach().requires_grad_(training)
+    x = x.detach().clone().requires_grad_(training)
 
     def step(module: nn.Module) -> Callable[[], None]:
         def call() -> None:
             with torch.set_grad_enabled(training):
-                y = module(x)
+                y = module(x.clone() if training else x)  # a leaf must not be written over
             if training:
                 y.sum().backward()
 

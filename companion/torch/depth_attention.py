@@ -11,12 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from companion import _checks
 from companion.torch._tracing import traced_as_leaf
 from companion.torch.hyper_connections import rms_norm
 from companion.torch.residual import Residual
+
+torch.fx.wrap("rms_norm")
 
 
 class DepthPooling(nn.Module):

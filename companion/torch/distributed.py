@@ -109,14 +109,16 @@ def checksum(*arrays: np.ndarray) -> list[Any]:
 def data_parallel(model: nn.Module) -> nn.Module:
     """Return a network that trains the model's own parameters and buffers, as rank 0 has them."""
     # A static graph: the same parameters get a gradient in every step, and some may get none.
-    return DistributedDataParallel(convert_batch_norm(model), static_graph=True)
+    parallel = DistributedDataParallel(convert_batch_norm(model), static_graph=True)
+    parallel.training = model.training  # the wrapper alone: the parts have their own modes
+    return parallel
 
 
 def convert_batch_norm(model: nn.Module) -> nn.Module:
     """Return a copy, with the model's own parameters and buffers, whose norms see the whole batch.
 
-    Like ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``, but subclasses keep what they do before
-    and after PyTorch's own ``forward``, and CPUs, where that refuses to work, get
+    Like ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``, which the companion's networks may be
+    given to as well, but subclasses keep their checks, and CPUs, where that refuses to work, get
     :class:`WholeBatchNorm`.
     """
     tensors = [*model.parameters(), *model.buffers()]

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from companion.measures import Operation
+from companion.torch.prediction import watched_copy
 
 _KINDS = {
     "Add": "+",
@@ -39,14 +40,14 @@ def operation_graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Opera
     ------
     ValueError: an output that no operation made of x.
     """
-    x = x.detach().requires_grad_()
+    leaf, given = watched_copy(x)
     found: dict[Any, Operation | None] = {}
 
     def visit(node: Any) -> Operation | None:
         if node not in found:
             kind = re.sub(r"Backward\d*$", "", type(node).__name__)
             if kind == "AccumulateGrad":
-                found[node] = Operation("x", "x", ()) if node.variable is x else None
+                found[node] = Operation("x", "x", ()) if node.variable is leaf else None
                 return found[node]
             parents = [visit(parent) for parent, _ in node.next_functions if parent is not None]
             read = [operation for operation in parents if operation is not None]
@@ -60,7 +61,7 @@ def operation_graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Opera
                 found[node] = Operation(f"{kind.lower()}{number}", _kind(node, kind), inputs)
         return found[node]
 
-    last = module(x).grad_fn
+    last = module(given).grad_fn
     if last is None or visit(last) is None:
         raise ValueError("module must use x, got an output that no operation made of it")
     kept: dict[str, Operation] = {o.name: o for o in found.values() if o is not None}
@@ -84,4 +85,4 @@ def _passes(node: Any, kind: str) -> bool:
         length = node._saved_self_sym_sizes[node._saved_dim]
         start, end = node._saved_start or 0, node._saved_end
         return node._saved_step == 1 and start == 0 and (end is None or end >= length)
-    return kind in ("Alias", "View")
+    return kind in ("Alias", "Clone", "View")

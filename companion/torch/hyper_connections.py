@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from companion import _checks
@@ -226,6 +227,8 @@ def sinkhorn(logits: Tensor, iterations: int = 20) -> Tensor:
     return logits.exp()
 
 
+@torch.fx.wrap  # the precision is known only when the traced network runs
 def rms_norm(x: Tensor) -> Tensor:
     """Divide by the root of the mean square over the last axis (Zhang and Sennrich 2019)."""
-    return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # 256 squared overflows
+    return (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + 1e-6)).to(x.dtype)

@@ -165,3 +165,24 @@ def in_inference_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def in_training_mode(model: nn.Module) -> Iterator[None]:
+    """Train what is in training mode, or all where nothing is; afterwards modes are as they were.
+
+    So a norm that was put into evaluation mode keeps its statistics, and a model that was wholly in
+    evaluation mode, as one is to be used, can be trained.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    resting = [module for module, training in modes if not training]
+    if model.training or len(resting) == len(modes):
+        model.train()  # which a network may have made its own, to keep parts of it as they are
+    if len(resting) < len(modes):
+        for module in resting:
+            module.training = False
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -14,7 +14,7 @@ _PARTS = ("preactivation", "branch", "shortcut", "merge", "activation")
 
 class _TakeShortcut(nn.Module):
     def forward(self, shortcut: Tensor, *branch: Tensor) -> Tensor:
-        return shortcut
+        return shortcut.clone()  # over which an activation may write
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,19 +19,20 @@ def predict(model: nn.Module, x: np.ndarray, batch_size: int = 256) -> np.ndarra
 
     Parameters
     ----------
-    x: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T). It is computed
-        with on the model's device and in its precision, and stays as it is.
+    x: an array or a tensor: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens
+        (N, T). Floats of any precision and integers; it is computed with on the model's device and
+        in its precision, and stays as it is, also where the model works in place.
     batch_size: examples at a time, default 256.
 
     Returns
     -------
-    (N, ...), channels or classes last.
+    (N, ...), channels or classes last, in the model's precision; float32 where that is bfloat16.
 
     Raises
     ------
     ValueError: x that is not a finite, non-empty batch, or a batch_size below 1.
     """
-    x = check_examples("test", x, dtype=numpy_dtype(model))
+    x = check_examples("test", as_array(x), dtype=numpy_dtype(model))
     size = _checks.positive_int("batch_size", batch_size)
     # Not torch.inference_mode: there PyTorch keeps no count of what is written in place, and
     # Residual could not refuse a branch that overwrites its input.
@@ -53,8 +56,9 @@ def evaluate(
     ------
     ValueError: examples or labels of the wrong form.
     """
-    logits = torch.from_numpy(predict(model, x, batch_size)).movedim(-1, 1)
-    labels = torch.from_numpy(check_labels("test", np.asarray(x), y, logits.shape[1]))
+    x, y = as_array(x), as_array(y)
+    logits = in_32_bits(torch.from_numpy(predict(model, x, batch_size))).movedim(-1, 1)
+    labels = torch.from_numpy(check_labels("test", x, y, logits.shape[1]))
     loss = F.cross_entropy(logits, labels, ignore_index=-1).item()
     return loss, accuracy(logits, labels)
 
@@ -85,6 +89,27 @@ def channels_second(x: Tensor) -> Tensor:
     """Return images (N, H, W, C) as (N, C, H, W), and anything else as it is."""
     # Their bytes stay in order, which convolutions like.
     return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def as_array(x: Any) -> np.ndarray:
+    """Return an array or a tensor as an array."""
+    return to_array(x) if isinstance(x, Tensor) else np.asarray(x)
+
+
+def watched_copy(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a leaf with x's values that asks for a gradient, if floats can, and a copy of it.
+
+    The copy is for the model, which may write over it. The leaf then holds what came in.
+    """
+    leaf = x.detach().clone()
+    if leaf.is_floating_point():
+        leaf.requires_grad_()
+    return leaf, leaf.clone()
+
+
+def in_32_bits(x: Tensor) -> Tensor:
+    """Return floats of 16 bits as those of 32, in which sums and norms are safe; others as is."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def to_array(tensor: Tensor) -> np.ndarray:

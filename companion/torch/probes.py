@@ -1,4 +1,7 @@
-"""Measuring instruments: what flows through a network, what it costs, what each block does."""
+"""Measuring instruments: what flows through a network, what it costs, what each block does.
+
+They take models and inputs of any precision; norms and variances are computed in 32 bits at least.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from companion import _checks
 from companion.torch.graph import operation_graph
 from companion.torch.lesions import swapped_blocks, without_blocks
+from companion.torch.prediction import in_32_bits, to_array, watched_copy
 from companion.torch.residual import Residual
 
 __all__ = [
@@ -51,7 +55,7 @@ def gradient_norms(model: nn.Module, loss: Loss) -> dict[str, float]:
     weights = {name: p for name, p in model.named_parameters() if p.ndim > 1 and p.requires_grad}
     gradients = torch.autograd.grad(loss(), list(weights.values()), allow_unused=True)
     return {
-        name: 0.0 if g is None else float(g.norm())
+        name: 0.0 if g is None else float(in_32_bits(g).norm())
         for name, g in zip(weights, gradients, strict=True)
     }
 
@@ -79,7 +83,7 @@ def activation_variances(
     handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
     try:
         with torch.no_grad():
-            model(x)
+            model(x.clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -93,9 +97,9 @@ def input_gradients(model: nn.Module, x: Tensor) -> np.ndarray:
     shattering. (N, ...) to (N, number of inputs). In training mode batch norm couples the examples,
     as it does in the paper (arXiv 1702.08591).
     """
-    x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(model(x).sum(), x)
-    return gradient.flatten(1).numpy()
+    leaf, given = watched_copy(x)
+    (gradient,) = torch.autograd.grad(model(given).sum(), leaf)
+    return to_array(gradient.flatten(1))
 
 
 def block_jacobian(block: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
@@ -113,8 +117,8 @@ def block_jacobian(block: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
     """
     if len(x) != 1:
         raise ValueError(f"x must hold one example, got {len(x)}")
-    jacobian: Any = torch.autograd.functional.jacobian(block, x)
-    return jacobian.reshape(-1, x.numel()).numpy()
+    jacobian: Any = torch.autograd.functional.jacobian(lambda x: block(x.clone()), x)
+    return to_array(jacobian.reshape(-1, x.numel()))
 
 
 def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor], Tensor]) -> Any:
@@ -149,20 +153,20 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
     inputs = [x.detach()]
     with torch.no_grad():
         for block in blocks:
-            inputs.append(block(inputs[-1]))
-    last = inputs.pop().requires_grad_()
-    gradients = list(torch.autograd.grad(loss(last), last))  # by length, so far zero
+            inputs.append(block(inputs[-1].clone()))
+    last, given = watched_copy(inputs.pop())
+    gradients = list(torch.autograd.grad(loss(given), last))  # by length, so far zero
     for block, at in zip(reversed(blocks), reversed(inputs), strict=True):
-        past, through = at.detach().requires_grad_(), at.detach().requires_grad_()
+        (past, one), (through, other) = watched_copy(at), watched_copy(at)
         assert block.shortcut is not None and block.merge is not None
-        shortcut = block.shortcut(block.preactivation(past))
-        branch = block.run_branch(block.preactivation(through), (), {})
+        shortcut = block.shortcut(block.preactivation(one))
+        branch = block.run_branch(block.preactivation(other), (), {})
         y = block.activation(block.merge(shortcut, branch))
         split = [torch.autograd.grad(y, [past, through], g, retain_graph=True) for g in gradients]
         longer = [torch.zeros_like(at)] + [taken for _, taken in split]
         same = [passed for passed, _ in split] + [torch.zeros_like(at)]
         gradients = [a + b for a, b in zip(same, longer, strict=True)]
-    return np.array([float(g.norm()) for g in gradients])
+    return np.array([float(in_32_bits(g).norm()) for g in gradients])
 
 
 def loss_surface(
@@ -195,7 +199,7 @@ def loss_surface(
     kept = [p.detach().clone() for p in weights]
 
     def direction() -> list[Tensor]:
-        drawn = [torch.randn(p.shape, generator=generator) for p in kept]
+        drawn = [torch.randn(p.shape, generator=generator).to(p.device) for p in kept]
         return [d * _filter_norms(p) / _filter_norms(d) for d, p in zip(drawn, kept, strict=True)]
 
     first, second = direction(), direction()
@@ -216,4 +220,4 @@ def loss_surface(
 
 def _filter_norms(weight: Tensor) -> Tensor:
     """The norm of each filter: over all axes but the first."""
-    return weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))
+    return in_32_bits(weight).flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.ndim - 1))

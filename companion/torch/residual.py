@@ -8,6 +8,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
+from companion.torch._tracing import in_transform
 from companion.torch.merges import Add
 from companion.torch.shortcuts import Identity
 
@@ -30,8 +31,12 @@ class Residual(nn.Module):
 
     Raises
     ------
-    ValueError: a branch that writes over its own input. The shortcut would then carry the
-        overwritten values, and nothing else would tell.
+    ValueError: a branch that writes over its own input, or another part that does. The shortcut
+        would then carry the overwritten values, and nothing else would tell. PyTorch's counter of
+        what is written in place tells here, in training and inference, ``torch.inference_mode``,
+        ``torch.export`` and ``torch.fx`` alike. It does not see what goes past it, as ``x.data``.
+        Within ``torch.compile`` and ``torch.vmap``, where there is no counter, branch and shortcut
+        get copies, so that the result is the right one; compilers leave out those not needed.
 
     Examples
     --------
@@ -60,13 +65,13 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         u = self.preactivation(x)
-        before = _version(u)
-        branch = self.run_branch(u, args, kwargs)
         if self.shortcut is None or self.merge is None:
-            return self.activation(branch)
-        if _version(u) != before:
-            raise ValueError(_IN_PLACE)
-        return self.activation(self.merge(self.shortcut(u), branch))
+            return self.activation(self.run_branch(u, args, kwargs))
+        u = counted(u)
+        before = writes(u)
+        branch = unwritten(self.run_branch(own(u), args, kwargs), u, before, _BRANCH)
+        y = self.activation(self.merge(self.shortcut(own(u)), branch))
+        return unwritten(y, u, before, _OTHER)
 
     def run_branch(self, u: Tensor, args: Any, kwargs: Any) -> Tensor:
         """Return what is merged: the branch's output, or the first of several."""
@@ -75,9 +80,13 @@ class Residual(nn.Module):
         return first_output(self.branch(u, *args, **kwargs))
 
 
-_IN_PLACE = (
+_BRANCH = (
     "branch must not change its input in place, got a branch that does: the shortcut would carry "
     "the changed values; use inplace=False in its first operation"
+)
+_OTHER = (
+    "shortcut, merge and activation must not change the block's input in place, got one that does: "
+    "whatever else reads it would see the changed values; use inplace=False"
 )
 
 
@@ -88,15 +97,40 @@ def _refuse_in_place(branch: nn.Module) -> None:
         # An identity hands on its very input, so what follows it still comes first.
         first = next((m for m in first if not isinstance(m, nn.Identity)), first[0])
     if getattr(first, "inplace", False):
-        raise ValueError(_IN_PLACE)
+        raise ValueError(_BRANCH)
 
 
-def _version(x: Tensor) -> int:
-    # Compilers trace, and inference tensors and torch.fx's stand-ins keep no count: for all of them
-    # the check at construction has to do.
-    if torch.compiler.is_compiling() or isinstance(x, torch.fx.Proxy) or x.is_inference():
-        return 0
-    return x._version
+@torch.fx.wrap
+def counted(u: Tensor) -> Tensor:
+    """Return u; or u's memory as another tensor, where inference mode made one that counts nothing.
+
+    No values are copied.
+    """
+    if torch.compiler.is_dynamo_compiling() or not u.is_inference():
+        return u
+    with torch.inference_mode(False):
+        same = torch.empty(0, dtype=u.dtype, device=u.device)
+        return same.set_(u.untyped_storage(), u.storage_offset(), u.size(), u.stride())
+
+
+@torch.fx.wrap
+def own(u: Tensor) -> Tensor:
+    """Return u itself, or while compiling and in ``torch.vmap``, when nothing counts, a copy."""
+    return u.clone() if torch.compiler.is_dynamo_compiling() or in_transform() else u
+
+
+@torch.fx.wrap  # counted when the traced network runs
+def writes(x: Tensor) -> int:
+    """Return how often x was written over in place."""
+    return 0 if torch.compiler.is_dynamo_compiling() else x._version
+
+
+@torch.fx.wrap
+def unwritten(result: Tensor, x: Tensor, before: int, message: str) -> Tensor:
+    """Return the result; raise a ValueError if x was written over since."""
+    if writes(x) != before:
+        raise ValueError(message)
+    return result
 
 
 @torch.fx.wrap  # what a branch returned is known only when the traced network runs

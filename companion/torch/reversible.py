@@ -10,14 +10,14 @@ A stack of them leaves its equation once: in the backward pass, where it recompu
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from companion import _checks
+from companion.torch._recomputation import Recomputation, keep, recomputes
 from companion.torch._tracing import traced_as_leaf
 from companion.torch.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, skip_init
 from companion.torch.residual import Residual
@@ -103,7 +103,6 @@ class ReversibleBlock(Residual):
     def _function(self, half: Tensor) -> Tensor:
         return self.branch.get_submodule("function")(half)
 
-    @torch.no_grad()
     def inverse(self, y: Tensor) -> Tensor:
         """Return the x of which y is the output, to rounding: x1 = y2 - F(y1).
 
@@ -113,23 +112,24 @@ class ReversibleBlock(Residual):
         """
         if not self.reversible:
             raise ValueError("a block that changes channels or stride cannot be inverted")
-        second, summed = y.chunk(2, dim=1)
-        return torch.cat([summed - self._function(second), second], dim=1)
+        with torch.no_grad():
+            return self.step_back(y, self._function)
 
-    def step_back(self, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Return input, its gradient, and the parameters' gradients, from the output alone."""
+    def step_back(self, y: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the input, from the output alone; F is computed again, by ``function``."""
         second, summed = y.chunk(2, dim=1)
-        d_second, d_summed = dy.chunk(2, dim=1)
-        with torch.enable_grad():
-            second = second.detach().requires_grad_()
-            f = self._function(second)
-        d_branch, *d_parameters = torch.autograd.grad(f, [second, *self.parameters()], d_summed)
-        x = torch.cat([summed - f.detach(), second.detach()], dim=1)
-        return x, torch.cat([d_summed, d_second + d_branch], dim=1), tuple(d_parameters)
+        return torch.cat([summed - function(second), second], dim=1)
 
 
 class ReversibleSequential(nn.Sequential):
     """A stack of :class:`ReversibleBlock` that keeps only its output for the backward pass.
+
+    Gradients of any order, of some parameters, under autocast and with dropout are those of the
+    same stack that keeps its activations, but for the rounding of what is computed back, which
+    grows with depth and in 16 bits is about half of what those change by themselves. Each batch
+    counts once in the statistics of the norms. Activations are kept all the same where they cannot
+    be computed again: within ``torch.func``'s transforms and compilers, and where modules inside
+    have forward hooks.
 
     Parameters
     ----------
@@ -139,6 +139,7 @@ class ReversibleSequential(nn.Sequential):
     Raises
     ------
     ValueError: a block that cannot be reversed.
+    RuntimeError: in the backward pass, parameters or the output were changed in place since.
     """
 
     def __init__(self, *blocks: ReversibleBlock, recompute: bool = True) -> None:
@@ -152,41 +153,41 @@ class ReversibleSequential(nn.Sequential):
 
     @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return _Recompute.apply(x, self, *self.parameters())
-        return super().forward(x)
+        if not self.recompute or not recomputes(self):
+            return super().forward(x)
+        return _WayBack(list(self)).forward(x)  # type: ignore[arg-type]
 
 
-class _Recompute(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, stack: ReversibleSequential, *parameters: Tensor) -> Tensor:
-        y = nn.Sequential.forward(stack, x)
-        ctx.stack = stack
-        ctx.save_for_backward(y)
-        return y
+class _WayBack:
+    """The blocks of one forward pass, from whose last output all inputs are computed."""
 
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
-        (y,) = ctx.saved_tensors
-        gradients: list[Tensor] = []
-        with _statistics_kept(ctx.stack):
-            for block in reversed(ctx.stack):
-                y, dy, own = block.step_back(y, dy)
-                gradients = [*own, *gradients]
-        return dy, None, *gradients
+    def __init__(self, blocks: list[ReversibleBlock]) -> None:
+        self.blocks = blocks
+        self.calls: list[Recomputation] = []
+        self.outputs: dict[int, Callable[[], Tensor]] = {}  # those that are there
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, block in enumerate(self.blocks):
+            call = Recomputation(block.branch.get_submodule("function"), x)
+            self.calls.append(call)
+            with call.dropped(partial(self.repeat, i)):
+                x = block(x)
+        self.outputs[len(self.blocks) - 1] = partial(keep(x), 0)
+        return x
+
+    def repeat(self, i: int) -> None:
+        """Compute what block i kept, and its input, from the nearest output after it."""
+        for k in range(min(k for k in self.outputs if k >= i), i - 1, -1):
+            y = self.outputs[k]()
+            x = self.blocks[k].step_back(y, partial(self.calls[k].repeat, collect=k == i))
+            if k < len(self.blocks) - 1:
+                del self.outputs[k]
+            if k > 0:
+                self.outputs[k - 1] = partial(_same, x)
 
 
-@contextmanager
-def _statistics_kept(stack: nn.Module) -> Iterator[None]:
-    """Run batch norms again without counting the batch twice in their running statistics."""
-    norms = [m for m in stack.modules() if isinstance(m, BatchNorm2d)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 @skip_init()

@@ -45,8 +45,12 @@ class Conv1d(nn.Conv1d):
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
-class BatchNorm1d(nn.BatchNorm1d):
+class BatchNorm1d(nn.Module):
     """Batch normalisation of vectors (N, C) or sequences (N, T, C), eps 1e-5, new weight 0.1.
+
+    It has a ``torch.nn.BatchNorm1d`` and is none, since that one wants (N, C, T): what looks for
+    norms in a network and replaces them, as ``SyncBatchNorm.convert_sync_batchnorm`` does, finds
+    the one inside, which sees vectors.
 
     Raises
     ------
@@ -54,14 +58,19 @@ class BatchNorm1d(nn.BatchNorm1d):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(_checks.positive_int("channels", channels), eps=1e-5, momentum=0.1)
+        super().__init__()
+        channels = _checks.positive_int("channels", channels)
+        self.vectors: nn.Module = nn.BatchNorm1d(channels, eps=1e-5, momentum=0.1)
+
+    def extra_repr(self) -> str:
+        return self.vectors.extra_repr()
 
     @traced_as_leaf
     def forward(self, x: Tensor) -> Tensor:
-        _checks.channels("x", x.shape[-1], self.num_features)
+        _checks.channels("x", x.shape[-1], int(self.vectors.num_features))  # type: ignore[arg-type]
         if self.training:
             _checks.several_values("x", x.shape[:-1].numel())
-        return super().forward(x.flatten(0, -2)).view(x.shape)
+        return self.vectors(x.flatten(0, -2)).view(x.shape)  # type: ignore[no-any-return]
 
 
 class LayerNorm(nn.LayerNorm):
@@ -161,6 +170,9 @@ class LSTM(nn.LSTM):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         _checks.rank("x", x.shape, 3, "(N, T, C)")
         _checks.channels("x", x.shape[2], self.input_size)
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):  # its kernel cannot mix precisions
+                return super().forward(x.to(next(self.parameters()).dtype))[0]
         return super().forward(x)[0]
 
 
@@ -199,7 +211,7 @@ class Attention(nn.Module):
         scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])  # (N, heads, T, T)
         if self.causal:
             later = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)  # (T, T)
-            scores = scores.masked_fill(later, -1e9)
+            scores = scores.masked_fill(later, -math.inf)  # 16 bits hold it too
         mixed = scores.softmax(dim=3) @ value
         return self.out(mixed.transpose(1, 2).flatten(2))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,14 @@ from companion.recipe import (
     divergence_error,
 )
 from companion.torch.distributed import World, checksum, current_world, data_parallel
+from companion.torch.layers import in_training_mode
 from companion.torch.optimizers import Optimizer, make_optimizer
 from companion.torch.prediction import (
     accuracy,
+    as_array,
     channels_second,
     first_float,
+    in_32_bits,
     numpy_dtype,
     predict,
     to_array,
@@ -55,21 +59,24 @@ def fit(
     resume: Checkpoint | None = None,
     **settings: Any,
 ) -> History:
-    """Train ``model`` on the training part of ``data``; afterwards it is in evaluation mode.
+    """Train ``model`` on the training part of ``data``.
 
     It is trained on its own device and in its own precision: ``model.double()`` is all for float64.
+    That may be float64, float32 or bfloat16; losses are computed in 32 bits at least.
     In several processes that have joined one group of ``torch.distributed``, each trains its shard
     of every batch: see ``companion.torch.distributed``.
 
     Parameters
     ----------
     model: maps a batch to logits, or to numbers where the loss is a squared error. It is trained
-        in place. In a model in training mode, modules in evaluation mode stay so: a batch norm then
-        keeps its statistics. A model in evaluation mode, as ``fit`` leaves it, is trained whole.
+        in place. Parameters that want no gradient stay as they are. So do modules in evaluation
+        mode, in which a batch norm keeps its statistics; where all modules are, all are trained.
+        Afterwards each is in the mode in which it was given.
     data: has ``x_train``, ``y_train`` and ``num_classes``, as :func:`companion.data.mnist` returns
-        it: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens (N, T), and a label
-        for each example, step or pixel, -1 for one to ignore. Where the loss is a squared error,
-        ``y_train`` holds what the model is to return, channels last. It stays as it is.
+        it, arrays or tensors: images (N, H, W, C), sequences (N, T, C), vectors (N, C) or tokens
+        (N, T), and a label for each example, step or pixel, -1 for one to ignore. Where the loss is
+        a squared error, ``y_train`` holds what the model is to return, channels last. It stays as
+        it is.
     progress: whether to show a bar on stderr, default True; of several processes rank 0 shows it.
     resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
         and ends as it would have without the interruption, bit for bit at the same number of
@@ -84,15 +91,14 @@ def fit(
 
     Raises
     ------
-    ValueError: settings, examples or labels out of their range, a batch that the processes cannot
-        share equally, inputs that differ between processes, or a checkpoint of another run, model
-        or framework; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range, a model in float16, a batch that
+        the processes cannot share equally, inputs that differ between processes, or a checkpoint of
+        another run, model or framework; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     history = History() if resume is None else resume.history
     for checkpoint in train(model, data, progress=progress, resume=resume, **settings):
         history = checkpoint.history
-    model.eval()
     return history
 
 
@@ -118,7 +124,6 @@ def train(
     if resume is not None:
         _restore(model, optimizer, resume, recipe, steps)
     network = model if world.size == 1 else data_parallel(model)
-    frozen = [m for m in network.modules() if model.training and not m.training]
     bar = tqdm(
         total=recipe.epochs * steps,
         initial=len(history.loss) * steps,
@@ -128,23 +133,23 @@ def train(
     with bar:
         for epoch in range(len(history.loss), recipe.epochs):
             start, total_loss, total_accuracy = time.perf_counter(), 0.0, 0.0
-            _training_mode(network, frozen)
             if world.size > 1:  # each process draws its own numbers, the same in every run
                 rng = np.random.default_rng([recipe.seed, epoch, world.rank])
                 torch.manual_seed(int(rng.integers(2**63)))
-            for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
-                rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                output = network(to_tensor(world.shard(inputs), model))
-                share = _share(targets, recipe, world)
-                loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
-                value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
-                if not math.isfinite(value):
-                    raise divergence_error(value, epoch, step, rate)
-                (loss * (share * world.size)).backward()  # the mean over processes is the loss
-                optimizer.step(rate)
-                total_loss += value
-                total_accuracy += accuracy
-                bar.update()
+            with in_training_mode(network):
+                for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
+                    rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
+                    output = network(to_tensor(world.shard(inputs), model))
+                    share = _share(targets, recipe, world)
+                    loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
+                    value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
+                    if not math.isfinite(value):
+                        raise divergence_error(value, epoch, step, rate)
+                    (loss * (share * world.size)).backward()  # the processes' mean is the loss
+                    optimizer.step(rate)
+                    total_loss += value
+                    total_accuracy += accuracy
+                    bar.update()
             seconds = time.perf_counter() - start
             history = history.append(total_loss / steps, total_accuracy / steps, seconds, rate)
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
@@ -155,7 +160,14 @@ def _checked(
     model: nn.Module, data: Any, recipe: Recipe, world: World
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
-    x, y = check_training(data, recipe, numpy_dtype(model))
+    if any(p.dtype == torch.float16 for p in model.parameters() if p.requires_grad):
+        raise ValueError(
+            "model must be trained in float64, float32 or bfloat16, got parameters in float16, in "
+            "which gradients vanish or overflow"
+        )
+    given = {n: getattr(data, n) for n in ("x_train", "y_train", "num_classes") if hasattr(data, n)}
+    arrays = {n: as_array(v) if isinstance(v, Tensor) else v for n, v in given.items()}
+    x, y = check_training(SimpleNamespace(**arrays), recipe, numpy_dtype(model))
     if world.size > 1:
         parts = {**model.state_dict(), **dict(model.named_parameters())}
         world.check_same_inputs(
@@ -172,12 +184,6 @@ def _checked(
     return x, y
 
 
-def _training_mode(network: nn.Module, frozen: list[nn.Module]) -> None:
-    network.train()
-    for module in frozen:
-        module.training = False
-
-
 def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
     """Return how much of the whole batch's mean is over this process's shard: 1 where alone."""
     if recipe.loss == "squared_error":
@@ -187,6 +193,7 @@ def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
 
 def _loss_and_accuracy(output: Tensor, targets: np.ndarray, recipe: Recipe) -> tuple[Tensor, float]:
     """Return the mean loss and the accuracy, over labels that are not ignored (-1)."""
+    output = in_32_bits(output)
     if recipe.loss == "squared_error":
         return F.mse_loss(output, channels_second(torch.from_numpy(targets).to(output))), 0.0
     if not (targets >= 0).any():  # the mean over nothing would not be a number

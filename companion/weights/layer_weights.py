@@ -33,6 +33,7 @@ class LayerWeights:
     gain: multiplies the variance of fresh dense weights: 2 where a ReLU came before.
     reset: sets what is not in ``arrays`` to its first value, and all of a layer of kind ``"own"``.
     meta: whether it is on PyTorch's meta device: its arrays have shapes, but no values.
+    bfloat16: the arrays that are in PyTorch's bfloat16, and float32 here.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LayerWeights:
     gain: float = 1.0
     reset: Callable[[], None] = lambda: None
     meta: bool = False
+    bfloat16: frozenset[str] = frozenset()
 
 
 def layer_weights(model: Any, meta: bool = False) -> Iterator[LayerWeights]:
@@ -81,7 +83,8 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
         nn.Embedding: "embedding",
         nn.LSTM: "lstm",
     }
-    for name, module in model.named_modules():
+    for path, module in model.named_modules():
+        name = canonical_name(path)
         tensors = {
             **dict(module.named_parameters(recurse=False)),
             **{k: b for k, b in module.named_buffers(recurse=False) if k != "num_batches_tracked"},
@@ -98,6 +101,8 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
             tensors = {canonical: tensors[own] for own, canonical in keep.items()}
 
         def assign(key: str, array: np.ndarray, tensors: dict = tensors) -> None:
+            if array.dtype.name == "bfloat16":  # Keras's
+                array = array.astype(np.float32)
             with torch.no_grad():
                 tensors[key].copy_(torch.from_numpy(array))
 
@@ -117,14 +122,25 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
             )
         arrays = {key: _values(t) for key, t in tensors.items()}
         gain = getattr(module, "gain", 1.0)
-        yield LayerWeights(name, kind, arrays, assign, gain, reset, empty)
+        short = frozenset(key for key, t in tensors.items() if _is_bfloat16(t))
+        yield LayerWeights(name, kind, arrays, assign, gain, reset, empty, short)
+
+
+def canonical_name(path: str) -> str:
+    """Return the layer's name, which is the wrapper's for a norm of vectors that has a wrapper."""
+    return "" if path == "vectors" else path.removesuffix(".vectors")
 
 
 def _values(tensor: Any) -> np.ndarray:
     """Return a tensor's values without a copy where that can be had, or zeros for a meta tensor."""
     if tensor.is_meta:
         return np.broadcast_to(np.zeros((), np.float32), tuple(tensor.shape))  # takes no memory
-    return tensor.detach().cpu().numpy()
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if _is_bfloat16(tensor) else tensor).numpy()
+
+
+def _is_bfloat16(tensor: Any) -> bool:
+    return str(tensor.dtype) == "torch.bfloat16"  # which NumPy has not, and float32 holds
 
 
 def _keras_layer_weights(layer: Any, keras: Any, name: str) -> Iterator[LayerWeights]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from companion.weights.layer_weights import layer_weights
+from companion.weights.layer_weights import LayerWeights, layer_weights
 
 
 def named_arrays(model: Any) -> dict[str, np.ndarray]:
@@ -47,10 +47,11 @@ def transfer(source: Any, target: Any) -> None:
                     f"target must have the source's shapes, got {b.arrays[key].shape} at "
                     f"'{b.name}.{key}' for {array.shape} at '{a.name}.{key}'"
                 )
-            if not np.can_cast(array.dtype, b.arrays[key].dtype, "safe"):
+            dtypes = [_dtype(layer, key) for layer in (a, b)]
+            if not _holds(array, *dtypes):
                 raise ValueError(
-                    f"target must hold the source's values exactly, got {b.arrays[key].dtype} at "
-                    f"'{b.name}.{key}' for {array.dtype}"
+                    f"target must hold the source's values exactly, got {dtypes[1]} at "
+                    f"'{b.name}.{key}' for {dtypes[0]}"
                 )
     if len(sources) != len(targets):
         longer = sources if len(sources) > len(targets) else targets
@@ -64,3 +65,17 @@ def transfer(source: Any, target: Any) -> None:
     for arrays, layer in zip(copies, targets, strict=True):
         for key, array in arrays.items():
             layer.assign(key, array)
+
+
+def _dtype(layer: LayerWeights, key: str) -> str:
+    return "bfloat16" if key in layer.bfloat16 else layer.arrays[key].dtype.name
+
+
+def _holds(array: np.ndarray, source: str, target: str) -> bool:
+    """Whether the target's type can hold all that the source's can, or at least these values."""
+    if target != "bfloat16":
+        if source == "bfloat16":
+            return target in ("float32", "float64")
+        return np.can_cast(source, target, "safe")
+    exact = array.astype(np.float32)  # of which bfloat16 has the upper half
+    return bool((exact == array).all()) and not (exact.view(np.uint32) & 0xFFFF).any()

@@ -17,6 +17,7 @@ PUBLIC = sorted({p.stem for part in SHARED for p in (ROOT / "companion" / part).
 #: Tests of the library that are of no one module: of all, or of several at work.
 OF_SEVERAL = {
     "import_rules",
+    "half_precision",
     "no_side_effects",
     "twins",
     "input_checks",

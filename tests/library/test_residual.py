@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+import torch.fx
 from torch import nn
 
 import companion.reference as ref
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
+from companion.torch import probes
+from companion.torch.costs import layer_costs
 from tests.library.harness import numbers, unique_paths
 
 
@@ -108,6 +111,81 @@ def test_branch_in_place_is_refused():
 
     with pytest.raises(ValueError, match="in place"):
         cp.Residual(Sly())(torch.ones(2))
+
+
+class Sly(nn.Module):
+    """It writes over its input, and no constructor can know."""
+
+    def forward(self, x):
+        return 2 * x.relu_()
+
+
+class SlySum(nn.Module):
+    def forward(self, shortcut, branch):
+        return shortcut.add_(branch)
+
+
+SLY = {
+    "branch": lambda: cp.Residual(Sly()),
+    "shortcut": lambda: cp.Residual(nn.Tanh(), Sly()),
+    "merge": lambda: cp.Residual(nn.Tanh(), merge=SlySum()),
+}
+CALLS = {
+    "training": lambda block, x: block.train()(x),
+    "inference": lambda block, x: block.eval()(x),
+    "no_grad": lambda block, x: torch.no_grad()(block)(x),
+    "inference_mode": lambda block, x: torch.inference_mode()(lambda: block(1 * x))(),
+    "inference_mode of a tensor of before": lambda block, x: torch.inference_mode()(block)(x),
+    "predict": lambda block, x: cp.predict(block, x.numpy()),
+    "export": lambda block, x: torch.export.export(block, (x,)),
+    "fx": lambda block, x: torch.fx.symbolic_trace(block)(x),
+    "jit": lambda block, x: torch.jit.trace(block, (x,)),
+    "layer_costs": layer_costs,
+    "within another": lambda block, x: cp.Residual(nn.Sequential(nn.Tanh(), block))(x),
+}
+UNCOUNTED = {
+    "compile": lambda block, x: torch.compile(block, backend="aot_eager", fullgraph=True)(x),
+    "strict export": lambda block, x: torch.export.export(block, (x,), strict=True).module()(x),
+    "vmap": lambda block, x: torch.vmap(block)(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("part", SLY)
+def test_parts_in_place_are_refused_wherever_a_block_is_called(part, call):
+    with pytest.raises(ValueError, match=rf"{part}.*must not change .*in place"):
+        CALLS[call](SLY[part](), torch.randn(2, 3))
+
+
+@pytest.mark.parametrize("call", UNCOUNTED)
+@pytest.mark.parametrize("part", SLY)
+def test_where_nothing_is_counted_the_result_is_that_of_copies(part, call):
+    x = torch.randn(2, 3)
+    parts = {
+        "branch": x + 2 * x.relu(),
+        "shortcut": 2 * x.relu() + x.tanh(),
+        "merge": x + x.tanh(),
+    }
+    torch.testing.assert_close(UNCOUNTED[call](SLY[part](), x.clone()), parts[part])
+
+
+def test_what_a_branch_makes_itself_it_may_write_over():
+    branch = nn.Sequential(nn.Linear(3, 3), nn.ReLU(inplace=True))
+    block, x = cp.Residual(branch, activation=nn.ReLU(inplace=True)), torch.randn(2, 3)
+    expected = (x + branch(x)).relu()
+    with torch.inference_mode():
+        assert torch.equal(block(x), expected) and torch.equal(block(1 * x), expected)
+    assert torch.equal(torch.fx.symbolic_trace(block)(x), expected)
+    copied = [n for n in torch.export.export(block, (x,)).graph.nodes if "clone" in str(n.target)]
+    assert copied == []
+
+
+def test_a_lesion_of_a_network_in_place_leaves_the_stream_alone():
+    block, x = cp.Residual(nn.Tanh(), activation=nn.ReLU(inplace=True)), torch.randn(2, 3)
+    kept = x.clone()
+    with probes.without_blocks(block, [""]):
+        assert torch.equal(block(x), kept.relu()) and torch.equal(x, kept)
 
 
 # The same in Keras, where each part may also be a plain function.

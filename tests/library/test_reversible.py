@@ -63,6 +63,18 @@ def test_recomputed_gradients_and_statistics_are_the_stored_ones():
             np.testing.assert_allclose(array, statistics[1][name], rtol=1e-6, atol=1e-7)
 
 
+def test_a_partly_frozen_stack_trains_the_rest_in_keras():
+    gradients = []
+    for recompute in (True, False):
+        model = ct.revnet_cifar(14, 8, recompute=recompute, seed=0)
+        model.get_layer("stage0").blocks[0].trainable = False
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(IMAGES, training=True) ** 2)
+        gradients.append(tape.gradient(loss, [v.value for v in model.trainable_variables]))
+    for a, b in zip(*gradients, strict=True):
+        near(a.numpy(), b.numpy(), 1e-3)
+
+
 def test_keras_trains_a_reversible_network():
     model = ct.revnet_cifar(14, 8, seed=0)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

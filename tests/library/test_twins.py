@@ -22,6 +22,7 @@ ROOT = Path(companion.__file__).parent
 ALONE = {
     "checkpointed.py",  # Keras has no segments that are computed again
     "_layer.py",  # what Keras asks of every layer
+    "_recomputation.py",  # TensorFlow has a gradient of one's own for that
     "_tracing.py",  # and torch.fx of every module
     "graph.py",  # autograd's record of a run; TensorFlow's tape shows none
     "lesions.py",  # the book measures them in PyTorch
@@ -33,6 +34,7 @@ DIFFERENT = {
     "Conv2d",  # padding
     "Dense",  # Keras refuses an input of another length by itself
     "LSTM",  # PyTorch's second bias
+    "ReversibleSequential",  # what PyTorch computes again, and when it cannot
     "ResNet",  # what Keras saves has to be registered
     "Residual",  # in-place operations; the example
     "export_onnx",  # the package that writes
