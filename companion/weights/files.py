@@ -17,7 +17,7 @@ import numpy as np
 
 from companion import __version__, _files
 from companion.weights.layer_weights import layer_weights
-from companion.weights.transfer import named_arrays
+from companion.weights.transfer import dtype_name, holds, named_arrays
 
 #: One entry in the metadata, as JSON: several would stand in another order each time.
 _ENTRY, _VERSION, _DIGEST = "residual_companion", "version", "sha256"
@@ -71,17 +71,16 @@ def assign(model: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
     ------
     ValueError, naming the source: names or shapes differ, or the model's dtype would round.
     """
-    layers = list(layer_weights(model))
-    here = {f"{layer.name}.{k}": array for layer in layers for k, array in layer.arrays.items()}
+    here = {f"{layer.name}.{k}": (layer, k) for layer in layer_weights(model) for k in layer.arrays}
     for name in sorted(here.keys() | arrays.keys()):
-        mine, its = here.get(name), arrays.get(name)
-        if mine is None or its is None or mine.shape != its.shape:
+        layer, key = here.get(name, (None, ""))
+        if layer is None or name not in arrays or layer.arrays[key].shape != arrays[name].shape:
             raise ValueError(f"{source} is damaged or of another network: {name!r} differs")
-        if not np.can_cast(its.dtype, mine.dtype, "safe"):
-            raise ValueError(f"{source} has {its.dtype} at {name!r}, the model {mine.dtype}")
-    for layer in layers:
-        for key in layer.arrays:
-            layer.assign(key, arrays[f"{layer.name}.{key}"])
+        mine, its = dtype_name(layer, key), arrays[name].dtype.name
+        if not holds(arrays[name], its, mine):
+            raise ValueError(f"{source} has {its} at {name!r}, more than the model's {mine} holds")
+    for name, (layer, key) in here.items():
+        layer.assign(key, arrays[name])
 
 
 def encoded(arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> bytes:

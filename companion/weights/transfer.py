@@ -47,8 +47,8 @@ def transfer(source: Any, target: Any) -> None:
                     f"target must have the source's shapes, got {b.arrays[key].shape} at "
                     f"'{b.name}.{key}' for {array.shape} at '{a.name}.{key}'"
                 )
-            dtypes = [_dtype(layer, key) for layer in (a, b)]
-            if not _holds(array, *dtypes):
+            dtypes = [dtype_name(layer, key) for layer in (a, b)]
+            if not holds(array, *dtypes):
                 raise ValueError(
                     f"target must hold the source's values exactly, got {dtypes[1]} at "
                     f"'{b.name}.{key}' for {dtypes[0]}"
@@ -67,11 +67,12 @@ def transfer(source: Any, target: Any) -> None:
             layer.assign(key, array)
 
 
-def _dtype(layer: LayerWeights, key: str) -> str:
+def dtype_name(layer: LayerWeights, key: str) -> str:
+    """Return the precision in which the framework holds an array."""
     return "bfloat16" if key in layer.bfloat16 else layer.arrays[key].dtype.name
 
 
-def _holds(array: np.ndarray, source: str, target: str) -> bool:
+def holds(array: np.ndarray, source: str, target: str) -> bool:
     """Whether the target's type can hold all that the source's can, or at least these values."""
     if target != "bfloat16":
         if source == "bfloat16":

@@ -71,6 +71,17 @@ def test_another_network_or_a_damaged_file_leaves_the_model_as_it_was(tmp_path):
         weights.load(same, tmp_path / "none.safetensors")
 
 
+def test_a_model_that_would_round_is_refused(tmp_path):
+    weights.save(ct.BasicBlock(2, 2).double(), tmp_path / "64")
+    weights.save(ct.BasicBlock(2, 2), tmp_path / "32")
+    weights.save(ct.BasicBlock(2, 2).bfloat16(), tmp_path / "16")
+    weights.load(ct.BasicBlock(2, 2).bfloat16(), tmp_path / "16")
+    weights.load(ct.BasicBlock(2, 2).double(), tmp_path / "32")
+    for model, name in ((ct.BasicBlock(2, 2), "64"), (ct.BasicBlock(2, 2).bfloat16(), "32")):
+        with pytest.raises(ValueError, match=f"{name} at 'branch.conv1.weight', more than"):
+            weights.load(model, tmp_path / name)
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     weights.save(ct.BasicBlock(2, 2), path)
