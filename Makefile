@@ -21,7 +21,7 @@ help:
 	@echo "make quick    style, types, and the tests that your changes ask for: two minutes at most"
 	@echo "make test     style, types, all tests, all notebooks, and the built pages in a browser"
 	@echo "make exhaustive  the large networks and the long runs that make test leaves out"
-	@echo "make lab      open the chapters in JupyterLab"
+	@echo "make lab      open the chapters in JupyterLab; LAB_FLAGS are handed on to it"
 	@echo "make serve    show the built pages at http://localhost:8000"
 	@echo "make refresh  run all notebooks again and store their outputs"
 	@echo "make check    style and types alone"
@@ -78,7 +78,7 @@ portable: $(STAMP)
 	@$(SSE) $(MAKE) --no-print-directory library exhaustive notebooks
 
 lab: $(STAMP)
-	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book
+	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book $(LAB_FLAGS)
 
 refresh: $(STAMP)
 	$(BIN)/python -m tools.refresh $(NOTEBOOKS)
