@@ -10,6 +10,7 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks
 from companion.tensorflow._layer import Layer
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Conv2d
 from companion.tensorflow.merges import make_merge
@@ -79,5 +80,5 @@ class FixupBlock(Block):
         residual = _checks.boolean("residual", residual)
         joined = make_merge(merge, out_channels)
         bias, relu = ScalarBias(name="bias"), keras.layers.ReLU(name="relu")
-        after = keras.Sequential([bias, relu], name="activation")
+        after = Sequential([bias, relu], name="activation")
         super().__init__(branch, carry if residual else None, joined, after, **keras_options)

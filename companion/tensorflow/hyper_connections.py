@@ -53,6 +53,7 @@ class ReduceStreams(Layer):
         return ops.mean(x, axis=2)
 
 
+@keras.saving.register_keras_serializable("companion")
 class StreamWeights(Layer):
     """static + scale * tanh(z W), the weights that a block's streams set, z being their norm.
 
@@ -87,6 +88,7 @@ class StreamWeights(Layer):
         return self.static + self.scale * ops.tanh(ops.matmul(z, self.dynamic))
 
 
+@keras.saving.register_keras_serializable("companion")
 class ManifoldWeights(StreamWeights):
     """static + scale * (z W), z being the norm of all streams at once, (N, T, n C).
 
@@ -102,6 +104,7 @@ class ManifoldWeights(StreamWeights):
         return self.static + self.scale * moved
 
 
+@keras.saving.register_keras_serializable("companion")
 class WidthConnection(Layer):
     """Streams (N, T, n, C) to what is read, (N, T, C), the mixed streams, and writing weights.
 
@@ -139,6 +142,7 @@ class WidthConnection(Layer):
         return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
 
 
+@keras.saving.register_keras_serializable("companion")
 class ManifoldWidthConnection(WidthConnection):
     """A width connection whose mixing matrix is doubly stochastic (arXiv 2512.24880, eq. 8)."""
 
@@ -149,6 +153,7 @@ class ManifoldWidthConnection(WidthConnection):
         return read, sinkhorn(self.mix(z)), write
 
 
+@keras.saving.register_keras_serializable("companion")
 class DepthConnection(Layer):
     """Write the branch's output (N, T, C) to all streams (N, T, n, C), by weights (N, T, n, 1)."""
 
@@ -156,6 +161,7 @@ class DepthConnection(Layer):
         return streams + weights * ops.expand_dims(branch, 2)
 
 
+@keras.saving.register_keras_serializable("companion")
 class StreamResidual(Residual):
     """y = write(mix(x), branch(read(x))): a width connection, the branch, a depth connection."""
 

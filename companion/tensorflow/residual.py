@@ -14,7 +14,6 @@ from companion.tensorflow.shortcuts import Identity
 
 #: A Keras layer, or a plain function of tensors.
 Part: TypeAlias = keras.layers.Layer | Callable[..., Any]
-PARTS = ("branch", "shortcut", "merge", "activation", "preactivation")
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -92,8 +91,3 @@ class Residual(FurtherInputs):
         if self.shortcut is None or self.merge is None:
             return self.activation(y)
         return self.activation(self.merge(self.shortcut(u), y))
-
-    def saved_arguments(self) -> dict[str, Any]:
-        if type(self).__init__ is not Residual.__init__:
-            return super().saved_arguments()  # a block that makes its parts itself
-        return {name: getattr(self, name) for name in PARTS}  # one may have been replaced

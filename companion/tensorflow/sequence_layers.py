@@ -11,7 +11,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer, SavedByArguments
+from companion.tensorflow._layer import Layer
+from companion.tensorflow._saving import SavedByArguments
 from companion.tensorflow.layers import Dense
 
 _FAN_IN = {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"}
@@ -42,14 +43,13 @@ class Conv1d(SavedByArguments, keras.layers.Conv1D):
         kernel_size = _checks.odd_int("kernel_size", kernel_size)
         self.dilation = _checks.positive_int("dilation", dilation)
         std = math.sqrt(2 / (kernel_size * out_channels))
+        first = keras.initializers.RandomNormal(stddev=std)
         super().__init__(
             out_channels,
             kernel_size,
             padding="same",  # stride 1 and an odd kernel: symmetric
             dilation_rate=dilation,
-            use_bias=False,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=std),
-            **keras_options,
+            **{"use_bias": False, "kernel_initializer": first, **keras_options},
         )
         self.known_shape = (None, None, self.in_channels)
         self.input_spec = None  # the checks of call() speak the same words in both frameworks
@@ -189,29 +189,34 @@ class LSTM(SavedByArguments, keras.layers.LSTM):
     def __init__(self, in_channels: int, channels: int, **keras_options: Any) -> None:
         self.in_channels = _checks.positive_int("in_channels", in_channels)
         self.channels = _checks.positive_int("channels", channels)
-        super().__init__(
-            channels,
-            return_sequences=True,
-            kernel_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
-            recurrent_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
-            **keras_options,
-        )
+        usual = {
+            "return_sequences": True,
+            "kernel_initializer": keras.initializers.VarianceScaling(**_FAN_IN),
+            "recurrent_initializer": keras.initializers.VarianceScaling(**_FAN_IN),
+        }
+        super().__init__(channels, **{**usual, **keras_options})
         self.known_shape = (None, None, self.in_channels)
 
     def build(self, shape: Any = None) -> None:
-        super().build(self.known_shape)
+        super().build(self.known_shape if shape is None else self._checked(shape))
 
-    def _check(self, shape: tuple) -> None:
+    def _checked(self, shape: tuple) -> tuple:
         _checks.rank("x", shape, 3, "(N, T, C)")
         _checks.channels("x", shape[2], self.in_channels)
+        return shape
 
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        self._check(x.shape)
-        return super().call(x, training=training)
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        self._checked(sequences.shape)
+        return super().call(sequences, initial_state, mask, bool(training))
 
-    def compute_output_shape(self, shape: tuple) -> tuple:
-        self._check(shape)
-        return (*shape[:2], self.channels)
+    def compute_output_shape(self, sequences_shape: tuple, initial_state_shape: Any = None) -> Any:
+        return super().compute_output_shape(self._checked(sequences_shape), initial_state_shape)
 
 
 @keras.saving.register_keras_serializable("companion")
