@@ -33,26 +33,29 @@ class SavedByArguments:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; a layer takes the place of the one before, and is frozen as this is."""
-        before = vars(self).get(name)
-        if isinstance(value, keras.layers.Layer) and isinstance(before, keras.layers.Layer):
-            tracker: Any = vars(self)["_tracker"]  # Keras's would go on with both
-            if not tracker.locked and not tracker.is_in_store("layers", value):
-                tracker.replace_tracked_value("layers", before, value)
+        before, layers = _layers_in(vars(self).get(name)), _layers_in(value)
+        tracker: Any = vars(self).get("_tracker")
+        if before and not tracker.locked:  # Keras would go on with the ones before, too
+            if len(before) == len(layers) == 1 and not tracker.is_in_store("layers", *layers):
+                tracker.replace_tracked_value("layers", *before, *layers)
+            for gone in before:
+                if not any(gone is layer for layer in layers):
+                    tracker.untrack(gone)
         super().__setattr__(name, value)
-        for inner in _layers_in(value):
-            if not vars(self).get("_trainable", True):
-                inner.trainable = False
+        if not vars(self).get("_trainable", True):
+            for layer in layers:
+                layer.trainable = False
 
     def saved_arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments, without Keras's own, as they are by now."""
         return {name: self._by_now(name, given) for name, given in self._arguments.items()}
 
     def _by_now(self, name: str, given: Any) -> Any:
-        now = vars(self).get(name)
+        now = vars(self).get(name, given)
         plain = bool, int, float, str
         if isinstance(given, plain) and isinstance(now, plain):
             return now
-        if not _layers_in(given) or now is None:
+        if not _layers_in(given) or not (now is None or _layers_in(now)):
             return given
         return list(now) if isinstance(now, list) else now
 

@@ -133,7 +133,7 @@ class WidthConnection(Layer):
         return self.read(z), self.mix(z), self.write(z)
 
     def call(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        read, mix, write = self.weights_of(x)
+        read, mix, write = (ops.cast(w, x.dtype) for w in self.weights_of(x))
         mixed = ops.matmul(ops.transpose(mix, (0, 1, 3, 2)), x)
         return ops.sum(read * x, axis=2), mixed, write
 
