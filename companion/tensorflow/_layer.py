@@ -42,6 +42,13 @@ class Layer(SavedByArguments, keras.layers.Layer):
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
 
+class PassesMask(Layer):
+    """A layer that hands the mask of its first input on: it keeps the steps apart."""
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask
+
+
 class Composite(Layer):
     """A layer whose ``call`` only calls layers: these are asked one by one for what they return.
 

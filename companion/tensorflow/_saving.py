@@ -106,6 +106,9 @@ class Sequential(keras.Sequential):
             self._with_input = isinstance(first, keras.layers.InputLayer)
         super().build(input_shape)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # the layers inside have done it
+
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = _unbuilt(super().get_config())
         if self._with_input is False:

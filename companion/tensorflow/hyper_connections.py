@@ -25,12 +25,12 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer
+from companion.tensorflow._layer import Layer, PassesMask
 from companion.tensorflow.residual import Residual
 
 
 @keras.saving.register_keras_serializable("companion")
-class ExpandStreams(Layer):
+class ExpandStreams(PassesMask):
     """Copy the stream n times: (N, T, C) to (N, T, n, C)."""
 
     def __init__(self, streams: int, **keras_options: Any) -> None:
@@ -43,7 +43,7 @@ class ExpandStreams(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class ReduceStreams(Layer):
+class ReduceStreams(PassesMask):
     """Mean over the streams: (N, T, n, C) to (N, T, C).
 
     The paper sums; the norm that follows does not see the factor n.
@@ -105,7 +105,7 @@ class ManifoldWeights(StreamWeights):
 
 
 @keras.saving.register_keras_serializable("companion")
-class WidthConnection(Layer):
+class WidthConnection(PassesMask):
     """Streams (N, T, n, C) to what is read, (N, T, C), the mixed streams, and writing weights.
 
     Stream i becomes the sum over j of mix[j, i] times stream j. The norm of x, on which all three
@@ -137,6 +137,9 @@ class WidthConnection(Layer):
         mixed = ops.matmul(ops.transpose(mix, (0, 1, 3, 2)), x)
         return ops.sum(read * x, axis=2), mixed, write
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return [previous_mask, previous_mask, None]
+
     def compute_output_spec(self, x: Tensor, training: bool | None = None) -> tuple:
         shapes = (*x.shape[:2], x.shape[3]), x.shape, (*x.shape[:3], 1)
         return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
@@ -154,7 +157,7 @@ class ManifoldWidthConnection(WidthConnection):
 
 
 @keras.saving.register_keras_serializable("companion")
-class DepthConnection(Layer):
+class DepthConnection(PassesMask):
     """Write the branch's output (N, T, C) to all streams (N, T, n, C), by weights (N, T, n, 1)."""
 
     def call(self, streams: Tensor, branch: Tensor, weights: Tensor) -> Tensor:

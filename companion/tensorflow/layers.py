@@ -70,7 +70,8 @@ class Conv2d(SavedByArguments, keras.layers.Conv2D):
         _checks.rank("x", shape, 4, "(N, H, W, C)")
         _checks.channels("x", shape[-1], self.in_channels)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, inputs: Tensor) -> Tensor:
+        x = inputs
         self._check(x.shape)
         margin = self.kernel_size[0] // 2
         if margin == 0 and self.stride > 1:
@@ -112,7 +113,8 @@ class BatchNorm2d(SavedByArguments, keras.layers.BatchNormalization):
         super().build(self.known_shape)
         self.input_spec = None
 
-    def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        x = inputs
         _checks.rank("x", x.shape, 4, "(N, H, W, C)")
         _checks.channels("x", x.shape[-1], self.channels)
         sizes = x.shape[:3]

@@ -57,7 +57,6 @@ class Residual(FurtherInputs):
         **keras_options: Any,
     ) -> None:
         super().__init__(**keras_options)
-        self.supports_masking = True
         own = {"dtype": self.dtype_policy}
         if preactivation is None:
             preactivation = Identity(name="preactivation", **own)
@@ -80,6 +79,10 @@ class Residual(FurtherInputs):
         """The parts, for ``summary(expand_nested=True)``; identities but the shortcut left out."""
         parts = self._flatten_layers(include_self=False, recursive=False)
         return [p for p in parts if p is self.shortcut or not isinstance(p, Identity)]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        carried = self.shortcut is not None and self.shortcut.supports_masking
+        return previous_mask if carried else None  # or as the branch says
 
     def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Tensor:
         return self.join(x, lambda u: first_output(self.branch(u, *inputs, **named)))

@@ -9,7 +9,13 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
-from companion.tensorflow._layer import Composite, FurtherInputs, Layer, first_output, share_dtype
+from companion.tensorflow._layer import (
+    Composite,
+    FurtherInputs,
+    PassesMask,
+    first_output,
+    share_dtype,
+)
 from companion.tensorflow._saving import Sequential
 from companion.tensorflow.depth_attention import DepthAttentionBlock, DepthPooling
 from companion.tensorflow.hyper_connections import (
@@ -32,7 +38,7 @@ from companion.weights.initializers import rescale
 
 
 @keras.saving.register_keras_serializable("companion")
-class Scale(Layer):
+class Scale(PassesMask):
     """x times a constant: the shortcut of DeepNorm."""
 
     def __init__(self, factor: float, **keras_options: Any) -> None:
@@ -64,6 +70,9 @@ class NormalizedBranch(FurtherInputs):
     def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Any:
         y = self.function(x if self.norm is None else self.norm(x), *inputs, **named)
         return y if self.norm_out is None else self.norm_out(first_output(y))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # the layers inside have done it
 
 
 def sublayer(
@@ -145,6 +154,9 @@ class TransformerBlock(Composite):
 
     def call(self, x: Tensor) -> Tensor:
         return self.mlp(self.attention(x))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask
 
 
 def feed_forward(channels: int) -> keras.Sequential:

@@ -213,7 +213,7 @@ def test_a_block_with_other_parts_survives(name, change, tmp_path):
         else [4, 4]
     )
     block = getattr(ct, name)(*args, name="named")
-    before = getattr(block, "branch")
+    before = block.branch
     change(block)
     inside = block._flatten_layers(include_self=False, recursive=False)
     assert (before in inside) == (change is not own_branch)  # what was replaced is gone
