@@ -1,48 +1,13 @@
-"""What the companion's layers have beside Keras's own: a configuration, shapes, one dtype."""
+"""What the companion's layers have beside Keras's own: shapes, further inputs, one dtype."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-from companion.weights.layer_weights import keras_children
-
-
-class SavedByArguments:
-    """A Keras layer that is saved as the arguments of its constructor, which are captured once.
-
-    Name, dtype and ``trainable`` are saved as they are by then, and so is which of the layers
-    inside are frozen. A class that is derived from such a layer is saved in the same way.
-    """
-
-    _arguments: dict[str, Any]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        layer = super().__new__(cls, *args, **kwargs)
-        # Past Keras's own __setattr__, which would take layers among the arguments for parts.
-        vars(layer)["_arguments"] = _bound_arguments(cls.__init__, args, kwargs)
-        return layer
-
-    def saved_arguments(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without Keras's own, as they are to be saved."""
-        return self._arguments
-
-    def get_config(self) -> dict[str, Any]:
-        given = self.saved_arguments()
-        given = {k: keras.saving.serialize_keras_object(v) for k, v in given.items()}
-        inside = {"frozen": frozen} if (frozen := frozen_layers(self)) else {}
-        return {**given, **keras.layers.Layer.get_config(self), **inside}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        frozen = config.get("frozen", [])
-        layer = cls(**{k: deserialize(v) for k, v in config.items() if k != "frozen"})
-        freeze_layers(layer, frozen)
-        return layer
+from companion.tensorflow._saving import SavedByArguments
 
 
 class Layer(SavedByArguments, keras.layers.Layer):
@@ -75,6 +40,13 @@ class Layer(SavedByArguments, keras.layers.Layer):
 
     def _symbolic(self, shape: tuple) -> keras.KerasTensor:
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+
+class PassesMask(Layer):
+    """A layer that hands the mask of its first input on: it keeps the steps apart."""
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask
 
 
 class Composite(Layer):
@@ -154,7 +126,7 @@ def as_layer(name: str, part: Any) -> Any:
         return part
     if not callable(part):
         raise ValueError(f"{name} must be a Keras layer or a function, got {part!r}")
-    return Function(part)
+    return Function(part, name=name)
 
 
 def share_dtype(layer: keras.layers.Layer, options: dict[str, Any]) -> None:
@@ -162,42 +134,3 @@ def share_dtype(layer: keras.layers.Layer, options: dict[str, Any]) -> None:
     if options.get("dtype") is not None:
         for inner in layer._flatten_layers(include_self=False):
             inner.dtype_policy = layer.dtype_policy
-
-
-def deserialize(value: Any) -> Any:
-    """Return what ``serialize_keras_object`` wrote."""
-    plain = not isinstance(value, (dict, list))
-    return value if plain else keras.saving.deserialize_keras_object(value)
-
-
-def frozen_layers(layer: Any) -> list[str]:
-    """Return the names of the layers inside that are not trained."""
-    return [name for name, inner in _named_layers(layer) if not inner.trainable]
-
-
-def freeze_layers(layer: Any, names: list[str]) -> None:
-    """Freeze the named layers inside, and no others."""
-    if names:
-        for name, inner in _named_layers(layer):  # outer before inner: an outer one sets its inner
-            inner.trainable = name not in names
-
-
-def _named_layers(layer: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, inner in keras_children(layer):
-        yield prefix + name, inner
-        yield from _named_layers(inner, f"{prefix}{name}.")
-
-
-def _bound_arguments(function: Any, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call by name, defaults included."""
-    signature = inspect.signature(function)
-    try:
-        bound = signature.bind(None, *args, **kwargs)
-    except TypeError:  # the constructor says so in its own words
-        return {}
-    bound.apply_defaults()
-    arguments = dict(list(bound.arguments.items())[1:])  # all but self
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            arguments |= arguments.pop(name)
-    return arguments

@@ -18,6 +18,7 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks
 from companion.tensorflow._layer import share_dtype
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 from companion.tensorflow.merges import make_merge
 from companion.tensorflow.residual import Residual
@@ -42,7 +43,7 @@ class Block(Residual):
         preactivation: keras.layers.Layer | None = None,
         **keras_options: Any,
     ) -> None:
-        row = keras.Sequential(list(branch), name="branch")
+        row = Sequential(list(branch), name="branch")
         super().__init__(row, shortcut, merge, activation, preactivation, **keras_options)
         share_dtype(self, keras_options)
         channels = self._arguments.get("in_channels")

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from companion import _checks
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
 from companion.tensorflow.merges import Concatenate
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 
 
-@saved_by_builder
 def densenet_cifar(
     depth: int = 100,
     growth: int = 12,
@@ -48,12 +48,12 @@ def densenet_cifar(
                 Conv2d(channels, channels // 2, kernel_size=1, name="conv"),
                 keras.layers.AveragePooling2D(2, name="pool"),
             ]
-            parts.append(keras.Sequential(narrow, name=f"narrow{i}"))
+            parts.append(Sequential(narrow, name=f"narrow{i}"))
             channels //= 2
         layers = [
             DenseLayer(channels + j * growth, growth, name=str(j)) for j in range(layers_per_stage)
         ]
-        parts.append(keras.Sequential(layers, name=f"stage{i}"))
+        parts.append(Sequential(layers, name=f"stage{i}"))
         channels += len(layers) * growth
     parts += [
         BatchNorm2d(channels, name="norm"),
@@ -61,7 +61,7 @@ def densenet_cifar(
         GlobalAveragePool(name="pool"),
         Dense(channels, num_classes, name="dense"),
     ]
-    return SavedByBuilder(parts, "densenet_cifar", seed)
+    return build_sequential(parts, "densenet_cifar", seed)
 
 
 @keras.saving.register_keras_serializable("companion")

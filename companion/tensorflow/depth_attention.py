@@ -16,13 +16,13 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer
+from companion.tensorflow._layer import PassesMask
 from companion.tensorflow.hyper_connections import rms_norm
 from companion.tensorflow.residual import Residual
 
 
 @keras.saving.register_keras_serializable("companion")
-class DepthPooling(Layer):
+class DepthPooling(PassesMask):
     """softmax over depth of w . norm(v_i), times v_i (arXiv 2603.15031): (N, T, L, C) to (N, T, C).
 
     w starts at zero: the mean of all earlier outputs, which is the plain residual stream divided
@@ -45,7 +45,7 @@ class DepthPooling(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class Append(Layer):
+class Append(PassesMask):
     """Shortcut (N, T, L, C) and branch (N, T, C) to (N, T, L + 1, C): every output is kept.
 
     Raises

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from companion import _checks
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 from companion.tensorflow.merges import Subtract
 from companion.tensorflow.residual import Residual
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 
 
-@saved_by_builder
 def dncnn(
     depth: int = 17,
     channels: int = 64,
@@ -51,9 +51,9 @@ def dncnn(
     branch.append(Conv2d(channels, in_channels, name=f"conv{depth}"))
     shortcut: Any = "identity" if _checks.boolean("residual", residual) else None
     whole = Residual(
-        keras.Sequential(branch, name="branch"),
+        Sequential(branch, name="branch"),
         shortcut,
         merge=Subtract(name="merge"),
         name="whole",
     )
-    return SavedByBuilder([keras.Input((None, None, in_channels)), whole], "dncnn", seed)
+    return build_sequential([keras.Input((None, None, in_channels)), whole], "dncnn", seed)

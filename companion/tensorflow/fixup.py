@@ -9,7 +9,8 @@ import keras
 from keras import KerasTensor as Tensor
 
 from companion import _checks
-from companion.tensorflow._layer import Layer
+from companion.tensorflow._layer import PassesMask
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Conv2d
 from companion.tensorflow.merges import make_merge
@@ -18,7 +19,7 @@ from companion.tensorflow.shortcuts import shortcut as make_shortcut
 
 
 @keras.saving.register_keras_serializable("companion")
-class ScalarBias(Layer):
+class ScalarBias(PassesMask):
     """x plus one learned number, from 0 (Fixup, arXiv 1901.09321, section 3, rule 3)."""
 
     own_parameters = ("bias",)
@@ -32,7 +33,7 @@ class ScalarBias(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class ScalarScale(Layer):
+class ScalarScale(PassesMask):
     """x times one learned number, from 1 (Fixup, arXiv 1901.09321, section 3, rule 3)."""
 
     own_parameters = ("scale",)
@@ -79,5 +80,5 @@ class FixupBlock(Block):
         residual = _checks.boolean("residual", residual)
         joined = make_merge(merge, out_channels)
         bias, relu = ScalarBias(name="bias"), keras.layers.ReLU(name="relu")
-        after = keras.Sequential([bias, relu], name="activation")
+        after = Sequential([bias, relu], name="activation")
         super().__init__(branch, carry if residual else None, joined, after, **keras_options)

@@ -25,12 +25,12 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer
+from companion.tensorflow._layer import Layer, PassesMask
 from companion.tensorflow.residual import Residual
 
 
 @keras.saving.register_keras_serializable("companion")
-class ExpandStreams(Layer):
+class ExpandStreams(PassesMask):
     """Copy the stream n times: (N, T, C) to (N, T, n, C)."""
 
     def __init__(self, streams: int, **keras_options: Any) -> None:
@@ -43,7 +43,7 @@ class ExpandStreams(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class ReduceStreams(Layer):
+class ReduceStreams(PassesMask):
     """Mean over the streams: (N, T, n, C) to (N, T, C).
 
     The paper sums; the norm that follows does not see the factor n.
@@ -53,6 +53,7 @@ class ReduceStreams(Layer):
         return ops.mean(x, axis=2)
 
 
+@keras.saving.register_keras_serializable("companion")
 class StreamWeights(Layer):
     """static + scale * tanh(z W), the weights that a block's streams set, z being their norm.
 
@@ -87,6 +88,7 @@ class StreamWeights(Layer):
         return self.static + self.scale * ops.tanh(ops.matmul(z, self.dynamic))
 
 
+@keras.saving.register_keras_serializable("companion")
 class ManifoldWeights(StreamWeights):
     """static + scale * (z W), z being the norm of all streams at once, (N, T, n C).
 
@@ -102,7 +104,8 @@ class ManifoldWeights(StreamWeights):
         return self.static + self.scale * moved
 
 
-class WidthConnection(Layer):
+@keras.saving.register_keras_serializable("companion")
+class WidthConnection(PassesMask):
     """Streams (N, T, n, C) to what is read, (N, T, C), the mixed streams, and writing weights.
 
     Stream i becomes the sum over j of mix[j, i] times stream j. The norm of x, on which all three
@@ -130,15 +133,19 @@ class WidthConnection(Layer):
         return self.read(z), self.mix(z), self.write(z)
 
     def call(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        read, mix, write = self.weights_of(x)
+        read, mix, write = (ops.cast(w, x.dtype) for w in self.weights_of(x))
         mixed = ops.matmul(ops.transpose(mix, (0, 1, 3, 2)), x)
         return ops.sum(read * x, axis=2), mixed, write
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return [previous_mask, previous_mask, None]
 
     def compute_output_spec(self, x: Tensor, training: bool | None = None) -> tuple:
         shapes = (*x.shape[:2], x.shape[3]), x.shape, (*x.shape[:3], 1)
         return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in shapes)
 
 
+@keras.saving.register_keras_serializable("companion")
 class ManifoldWidthConnection(WidthConnection):
     """A width connection whose mixing matrix is doubly stochastic (arXiv 2512.24880, eq. 8)."""
 
@@ -149,13 +156,15 @@ class ManifoldWidthConnection(WidthConnection):
         return read, sinkhorn(self.mix(z)), write
 
 
-class DepthConnection(Layer):
+@keras.saving.register_keras_serializable("companion")
+class DepthConnection(PassesMask):
     """Write the branch's output (N, T, C) to all streams (N, T, n, C), by weights (N, T, n, 1)."""
 
     def call(self, streams: Tensor, branch: Tensor, weights: Tensor) -> Tensor:
         return streams + weights * ops.expand_dims(branch, 2)
 
 
+@keras.saving.register_keras_serializable("companion")
 class StreamResidual(Residual):
     """y = write(mix(x), branch(read(x))): a width connection, the branch, a depth connection."""
 

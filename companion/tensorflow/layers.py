@@ -10,7 +10,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer, SavedByArguments
+from companion.tensorflow._layer import Layer
+from companion.tensorflow._saving import SavedByArguments
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -46,15 +47,17 @@ class Conv2d(SavedByArguments, keras.layers.Conv2D):
         self.stride = _checks.positive_int("stride", stride)
         groups = _checks.groups(groups, in_channels, out_channels)
         variance = 2 / (kernel_size**2 * out_channels)
+        usual = {
+            "use_bias": _checks.boolean("bias", bias),
+            "kernel_initializer": keras.initializers.RandomNormal(stddev=variance**0.5),
+        }
         super().__init__(
             out_channels,
             kernel_size,
             1 if kernel_size == 1 else stride,
             padding="same" if stride == 1 else "valid",
             groups=groups,
-            use_bias=_checks.boolean("bias", bias),
-            kernel_initializer=keras.initializers.RandomNormal(stddev=variance**0.5),
-            **keras_options,
+            **{**usual, **keras_options},
         )
         self.known_shape = (None, None, None, self.in_channels)
         self.input_spec = None  # the checks of call() speak the same words in both frameworks
@@ -67,7 +70,8 @@ class Conv2d(SavedByArguments, keras.layers.Conv2D):
         _checks.rank("x", shape, 4, "(N, H, W, C)")
         _checks.channels("x", shape[-1], self.in_channels)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, inputs: Tensor) -> Tensor:
+        x = inputs
         self._check(x.shape)
         margin = self.kernel_size[0] // 2
         if margin == 0 and self.stride > 1:
@@ -102,15 +106,15 @@ class BatchNorm2d(SavedByArguments, keras.layers.BatchNormalization):
 
     def __init__(self, channels: int, **keras_options: Any) -> None:
         self.channels = _checks.positive_int("channels", channels)
-        keras_options = {"epsilon": 1e-5, "momentum": 0.9, **keras_options}
-        super().__init__(**keras_options)
+        super().__init__(**{"epsilon": 1e-5, "momentum": 0.9, **keras_options})
         self.known_shape = (None, None, None, self.channels)
 
     def build(self, shape: Any = None) -> None:
         super().build(self.known_shape)
         self.input_spec = None
 
-    def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        x = inputs
         _checks.rank("x", x.shape, 4, "(N, H, W, C)")
         _checks.channels("x", x.shape[-1], self.channels)
         sizes = x.shape[:3]
@@ -156,13 +160,8 @@ class Dense(SavedByArguments, keras.layers.Dense):
     def __init__(self, in_features: int, out_features: int, **keras_options: Any) -> None:
         self.in_features = _checks.positive_int("in_features", in_features)
         self.out_features = _checks.positive_int("out_features", out_features)
-        super().__init__(
-            out_features,
-            kernel_initializer=keras.initializers.VarianceScaling(
-                self.gain, "fan_in", "untruncated_normal"
-            ),
-            **keras_options,
-        )
+        first = keras.initializers.VarianceScaling(self.gain, "fan_in", "untruncated_normal")
+        super().__init__(out_features, **{"kernel_initializer": first, **keras_options})
         self.known_shape = (None, self.in_features)
 
     def build(self, shape: Any = None) -> None:

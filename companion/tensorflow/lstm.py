@@ -7,16 +7,16 @@ from typing import Any
 import keras
 
 from companion import _checks
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.layers import Dense
 from companion.tensorflow.residual import Residual
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 from companion.tensorflow.sequence_layers import (
     LSTM,
     Embedding,
 )
 
 
-@saved_by_builder
 def residual_lstm(
     vocabulary: int,
     depth: int,
@@ -48,7 +48,7 @@ def residual_lstm(
     parts = [
         keras.Input((None,), dtype="int32"),
         Embedding(vocabulary, channels, name="embedding"),
-        keras.Sequential(layers, name="layers"),
+        Sequential(layers, name="layers"),
         Dense(channels, vocabulary, name="dense"),
     ]
-    return SavedByBuilder(parts, "residual_lstm", seed)
+    return build_sequential(parts, "residual_lstm", seed)

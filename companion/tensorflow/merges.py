@@ -15,11 +15,11 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer
+from companion.tensorflow._layer import PassesMask
 
 
 @keras.saving.register_keras_serializable("companion")
-class Add(Layer):
+class Add(PassesMask):
     """shortcut + branch (He et al. 2015, eq. 1), never broadcast.
 
     Raises
@@ -33,7 +33,7 @@ class Add(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class ScaledAdd(Layer):
+class ScaledAdd(PassesMask):
     """shortcut + a * branch with one learned a: ReZero and SkipInit (both start at a = 0).
 
     Bachlechner et al. 2020, arXiv 2003.04887, eq. 1; De and Smith 2020, arXiv 2002.10444. At
@@ -65,7 +65,7 @@ class ScaledAdd(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class LayerScale(Layer):
+class LayerScale(PassesMask):
     """shortcut + diag(a) branch, a learned per channel (Touvron et al. 2021, arXiv 2103.17239).
 
     Parameters
@@ -103,7 +103,7 @@ class LayerScale(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class Highway(Layer):
+class Highway(PassesMask):
     """(1 - T) * shortcut + T * branch, T = sigmoid(W shortcut + b).
 
     Srivastava et al. 2015, arXiv 1505.00387, eq. 3. The gate looks at the shortcut, which is the
@@ -148,7 +148,7 @@ class Highway(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class StochasticDepth(Layer):
+class StochasticDepth(PassesMask):
     """shortcut + b * branch: b is 0 or 1 at random for each example in training.
 
     Huang et al. 2016, arXiv 1603.09382, eq. 2 and 5: in inference the branch is multiplied by its
@@ -179,7 +179,7 @@ class StochasticDepth(Layer):
 
 
 @keras.saving.register_keras_serializable("companion")
-class Concatenate(Layer):
+class Concatenate(PassesMask):
     """Shortcut and branch side by side along the channels (Huang et al. 2017, arXiv 1608.06993).
 
     All other axes must agree: (N, H, W, C) and (N, H, W, G) to (N, H, W, C + G).
@@ -203,9 +203,12 @@ class Concatenate(Layer):
         )
         return ops.concatenate([shortcut, branch], axis=self.axis)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask if self.axis == -1 else None
+
 
 @keras.saving.register_keras_serializable("companion")
-class Subtract(Layer):
+class Subtract(PassesMask):
     """shortcut - branch: the branch predicts what to take away, as noise (DnCNN).
 
     Zhang et al. 2017, arXiv 1608.03981, section III.

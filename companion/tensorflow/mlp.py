@@ -7,10 +7,11 @@ from typing import Any
 import keras
 
 from companion import _checks
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Dense, HiddenDense
 from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 from companion.tensorflow.sequence_layers import (
     BatchNorm1d,
     LayerNorm,
@@ -62,7 +63,6 @@ class MLPBlock(Block):
         self.known_shape = (None, channels)
 
 
-@saved_by_builder
 def residual_mlp(
     in_features: int,
     num_classes: int,
@@ -94,8 +94,8 @@ def residual_mlp(
     parts = [
         keras.Input((in_features,)),
         Dense(in_features, channels, name="stem"),
-        keras.Sequential(stack, name="blocks"),
+        Sequential(stack, name="blocks"),
         keras.layers.ReLU(name="relu"),
         Dense(channels, num_classes, name="dense"),
     ]
-    return SavedByBuilder(parts, "residual_mlp", seed)
+    return build_sequential(parts, "residual_mlp", seed)

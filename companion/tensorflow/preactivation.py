@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from companion import _checks
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 from companion.tensorflow.merges import make_merge
@@ -46,7 +47,7 @@ class PreActivatedResidual(Block):
             rest if shared else [*first, *rest],
             carry if _checks.boolean("residual", residual) else None,
             merge,
-            preactivation=keras.Sequential(first, name="preactivation") if shared else None,
+            preactivation=Sequential(first, name="preactivation") if shared else None,
             **keras_options,
         )
 

@@ -14,7 +14,6 @@ from companion.tensorflow.shortcuts import Identity
 
 #: A Keras layer, or a plain function of tensors.
 Part: TypeAlias = keras.layers.Layer | Callable[..., Any]
-PARTS = ("branch", "shortcut", "merge", "activation", "preactivation")
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -58,7 +57,6 @@ class Residual(FurtherInputs):
         **keras_options: Any,
     ) -> None:
         super().__init__(**keras_options)
-        self.supports_masking = True
         own = {"dtype": self.dtype_policy}
         if preactivation is None:
             preactivation = Identity(name="preactivation", **own)
@@ -82,6 +80,10 @@ class Residual(FurtherInputs):
         parts = self._flatten_layers(include_self=False, recursive=False)
         return [p for p in parts if p is self.shortcut or not isinstance(p, Identity)]
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        carried = self.shortcut is not None and self.shortcut.supports_masking
+        return previous_mask if carried else None  # or as the branch says
+
     def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Tensor:
         return self.join(x, lambda u: first_output(self.branch(u, *inputs, **named)))
 
@@ -92,8 +94,3 @@ class Residual(FurtherInputs):
         if self.shortcut is None or self.merge is None:
             return self.activation(y)
         return self.activation(self.merge(self.shortcut(u), y))
-
-    def saved_arguments(self) -> dict[str, Any]:
-        if type(self).__init__ is not Residual.__init__:
-            return super().saved_arguments()  # a block that makes its parts itself
-        return {name: getattr(self, name) for name in PARTS}  # one may have been replaced

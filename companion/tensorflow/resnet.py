@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from companion import _checks, weights
 from companion.architectures import Architecture
-from companion.tensorflow._layer import deserialize, freeze_layers, frozen_layers
+from companion.tensorflow._saving import Sequential, default_dtype
 from companion.tensorflow.blocks import (
     BasicBlock,
     BottleneckBlock,
@@ -42,14 +38,11 @@ BLOCKS: dict[str, Any] = {
     "pre_activation_bottleneck": PreActivationBottleneckBlock,
 }
 
-Builder = TypeVar("Builder", bound=Callable[..., "SavedByBuilder"])
 
-
-@keras.saving.register_keras_serializable("companion")
-class SavedByBuilder(keras.Sequential):
-    """Layers in a row, saved as the call that built them: a function's name and its arguments.
-
-    Name, dtype and which layers are frozen are saved as they are by then.
+def build_sequential(
+    layers: list[Any], name: str, seed: int | None = None, scheme: str = "he"
+) -> keras.Sequential:
+    """Return layers in a row with their first weights.
 
     Parameters
     ----------
@@ -57,58 +50,13 @@ class SavedByBuilder(keras.Sequential):
     seed: of the initial weights; ``None`` draws one from Keras's generator.
     scheme: how the branches start, see :func:`companion.weights.initialize`.
     """
-
-    #: A public function or class of :mod:`companion.tensorflow`, and the arguments of its call.
-    builder: str
-    arguments: dict[str, Any]
-
-    def __init__(
-        self, layers: list[Any], name: str, seed: int | None = None, scheme: str = "he"
-    ) -> None:
-        super().__init__(layers, name=name)
-        weights.initialize(self, resolve_seed(seed), scheme)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "builder": self.builder,
-            "arguments": {k: _serialize(v) for k, v in self.arguments.items()},
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "frozen": frozen_layers(self),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        build: Any = cls
-        if cls is SavedByBuilder:
-            build = getattr(importlib.import_module("companion.tensorflow"), config["builder"])
-        arguments = {k: _deserialize(v) for k, v in config["arguments"].items()}
-        with default_dtype(deserialize(config["dtype"])):
-            model = build(**arguments, seed=0)  # the saved weights come in their place
-        model.name = config["name"]
-        model.trainable = config["trainable"]
-        freeze_layers(model, config["frozen"])
-        return model
-
-
-def saved_by_builder(function: Builder) -> Builder:
-    """Make a function of this package the builder as which its network is saved."""
-
-    @functools.wraps(function)
-    def build(*args: Any, **kwargs: Any) -> SavedByBuilder:
-        model = function(*args, **kwargs)
-        bound = inspect.signature(function).bind(*args, **kwargs)
-        bound.apply_defaults()
-        model.builder = function.__name__
-        model.arguments = {k: v for k, v in bound.arguments.items() if k != "seed"}
-        return model
-
-    return cast(Builder, build)
+    model = Sequential(layers, name=name)
+    weights.initialize(model, resolve_seed(seed), scheme)
+    return model
 
 
 @keras.saving.register_keras_serializable("companion")
-class ResNet(SavedByBuilder):
+class ResNet(Sequential):
     """Stem, stages of residual blocks, and a classifier (He et al. 2015, table 1, section 4.2).
 
     (N, H, W, in_channels) to logits (N, num_classes); any H and W that survive the strides.
@@ -137,8 +85,6 @@ class ResNet(SavedByBuilder):
     ValueError: an architecture that names an unknown block, or any argument out of its range.
     """
 
-    builder = "ResNet"
-
     def __init__(
         self,
         architecture: Architecture,
@@ -164,16 +110,8 @@ class ResNet(SavedByBuilder):
         with default_dtype(dtype):
             parts = self._parts(architecture, in_channels, num_classes, make, options)
             scheme = "he" if getattr(make, "normalized", True) else "fixup"
-            super().__init__(parts, name or architecture.name, seed, scheme)
-        self.arguments = {
-            "architecture": architecture,
-            "shortcut": shortcut,
-            "residual": residual,
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-            "block": block,
-            "merge": merge,
-        }
+            super().__init__(parts, name=name or architecture.name)
+            weights.initialize(self, resolve_seed(seed), scheme)
 
     @staticmethod
     def _parts(
@@ -200,16 +138,16 @@ class ResNet(SavedByBuilder):
                 blocks.append(block(channels, stage.out_channels, stride=stride, **options))
                 blocks[-1].name = str(i)
                 channels = stage.out_channels
-            stages.append(keras.Sequential(blocks, name=str(s)))
+            stages.append(Sequential(blocks, name=str(s)))
         head = []
         if final_norm:
             head += [BatchNorm2d(channels, name="norm"), keras.layers.ReLU(name="relu")]
         head += [GlobalAveragePool(name="pool"), Dense(channels, num_classes, name="dense")]
         return [
             keras.Input((None, None, in_channels)),
-            keras.Sequential(stem, name="stem"),
-            keras.Sequential(stages, name="stages"),
-            keras.Sequential(head, name="head"),
+            Sequential(stem, name="stem"),
+            Sequential(stages, name="stages"),
+            Sequential(head, name="head"),
         ]
 
 
@@ -222,42 +160,6 @@ def _block_class(architecture: Architecture, block: Any) -> Any:
     return block
 
 
-@contextmanager
-def default_dtype(policy: Any) -> Iterator[None]:
-    """Let layers made within have this dtype or policy; ``None`` changes nothing."""
-    before = keras.config.dtype_policy()
-    if policy is not None:
-        keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def resolve_seed(seed: int | None) -> int:
     """Return the seed, or one from Keras's generator."""
     return int(keras.random.randint((), 0, 2**31 - 1)) if seed is None else seed
-
-
-def _serialize(value: Any) -> Any:
-    if isinstance(value, Architecture):
-        return {"architecture": value.as_dict()}
-    if isinstance(value, type):
-        return {"class": keras.saving.get_registered_name(value)}
-    return keras.saving.serialize_keras_object(value)
-
-
-def _deserialize(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "architecture" in value:
-        return Architecture.from_dict(value["architecture"])
-    if "class" not in value:
-        return deserialize(value)
-    found = keras.saving.get_registered_object(value["class"])
-    if found is None:
-        raise ValueError(
-            "block must be registered with keras.saving.register_keras_serializable, or be among "
-            f"the custom_objects, got the unknown class {value['class']!r}"
-        )
-    return found

@@ -9,9 +9,10 @@ from keras import ops
 from companion import _checks
 from companion.architectures import IMAGENET
 from companion.tensorflow._layer import Layer
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
 from companion.tensorflow.preactivation import PreActivatedResidual
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 from companion.tensorflow.shortcuts import Identity, ZeroPad
 
 
@@ -26,7 +27,6 @@ class ZeroPaddedMaxPool2d(Layer):
         return ops.max_pool(ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2, padding="valid")
 
 
-@saved_by_builder
 def resnet50_v2(
     residual: bool = True,
     in_channels: int = 3,
@@ -58,7 +58,7 @@ def resnet50_v2(
             stride = 2 if j == count - 1 and i < 3 else 1
             blocks.append(_block(channels, width, stride, j == 0, residual, str(j)))
             channels = 4 * width
-        stages.append(keras.Sequential(blocks, name=str(i)))
+        stages.append(Sequential(blocks, name=str(i)))
     stem = [
         Conv2d(in_channels, 64, kernel_size=7, stride=2, bias=True, name="conv"),
         ZeroPaddedMaxPool2d(name="pool"),
@@ -71,11 +71,11 @@ def resnet50_v2(
     ]
     parts = [
         keras.Input((None, None, in_channels)),
-        keras.Sequential(stem, name="stem"),
-        keras.Sequential(stages, name="stages"),
-        keras.Sequential(head, name="head"),
+        Sequential(stem, name="stem"),
+        Sequential(stages, name="stages"),
+        Sequential(head, name="head"),
     ]
-    return SavedByBuilder(parts, "resnet50_v2", seed)
+    return build_sequential(parts, "resnet50_v2", seed)
 
 
 def _block(
@@ -94,6 +94,6 @@ def _block(
     if first:
         project = Conv2d(channels, 4 * width, 1, stride, bias=True, name="shortcut")
         block = PreActivatedResidual(before, rest, project, residual, name="block")
-        return keras.Sequential([block], name=name)  # weights are drawn by name: it keeps its own
+        return Sequential([block], name=name)  # weights are drawn by name: it keeps its own
     carry = Identity() if stride == 1 else ZeroPad(channels, channels, stride)
     return PreActivatedResidual(before, rest, carry, residual, name=name)

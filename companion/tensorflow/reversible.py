@@ -19,10 +19,11 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer, deserialize
+from companion.tensorflow._layer import Layer
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 from companion.tensorflow.shortcuts import Identity, ZeroPad
 
 
@@ -34,6 +35,7 @@ class SecondHalf(Layer):
         return ops.split(x, 2, axis=-1)[1]
 
 
+@keras.saving.register_keras_serializable("companion")
 class EachHalf(Layer):
     """Apply a shortcut to both halves of the channels."""
 
@@ -86,7 +88,7 @@ class ReversibleBlock(Block):
     ) -> None:
         half_in = _checks.multiple_of("in_channels", in_channels, 2) // 2
         half_out = _checks.multiple_of("out_channels", out_channels, 2) // 2
-        function = keras.Sequential(
+        function = Sequential(
             [
                 BatchNorm2d(half_in, name="norm1"),
                 keras.layers.ReLU(name="relu1"),
@@ -166,16 +168,6 @@ class ReversibleSequential(Layer):
         for block in self.blocks:
             block.build(shape)
 
-    def get_config(self) -> dict[str, Any]:
-        blocks = keras.saving.serialize_keras_object(self.blocks)  # with what is frozen in them
-        config = {k: v for k, v in super().get_config().items() if k != "frozen"}
-        return {**config, "blocks": blocks}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ReversibleSequential:
-        options = {k: deserialize(v) for k, v in config.items()}
-        return cls(*options.pop("blocks"), **options)
-
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         return self._recomputed(x, training) if self.recompute else self._plain(x, training)
 
@@ -220,7 +212,6 @@ def _statistics_kept(stack: keras.layers.Layer) -> Iterator[None]:
             norm.momentum = momentum
 
 
-@saved_by_builder
 def revnet_cifar(
     depth: int = 38,
     width: int = 32,
@@ -268,4 +259,4 @@ def revnet_cifar(
         GlobalAveragePool(name="pool"),
         Dense(channels, num_classes, name="dense"),
     ]
-    return SavedByBuilder(parts, "revnet_cifar", seed)
+    return build_sequential(parts, "revnet_cifar", seed)

@@ -11,7 +11,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Layer, SavedByArguments
+from companion.tensorflow._layer import Layer, PassesMask
+from companion.tensorflow._saving import SavedByArguments
 from companion.tensorflow.layers import Dense
 
 _FAN_IN = {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"}
@@ -42,14 +43,13 @@ class Conv1d(SavedByArguments, keras.layers.Conv1D):
         kernel_size = _checks.odd_int("kernel_size", kernel_size)
         self.dilation = _checks.positive_int("dilation", dilation)
         std = math.sqrt(2 / (kernel_size * out_channels))
+        first = keras.initializers.RandomNormal(stddev=std)
         super().__init__(
             out_channels,
             kernel_size,
             padding="same",  # stride 1 and an odd kernel: symmetric
             dilation_rate=dilation,
-            use_bias=False,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=std),
-            **keras_options,
+            **{"use_bias": False, "kernel_initializer": first, **keras_options},
         )
         self.known_shape = (None, None, self.in_channels)
         self.input_spec = None  # the checks of call() speak the same words in both frameworks
@@ -62,9 +62,9 @@ class Conv1d(SavedByArguments, keras.layers.Conv1D):
         _checks.rank("x", shape, 3, "(N, T, C)")
         _checks.channels("x", shape[2], self.in_channels)
 
-    def call(self, x: Tensor) -> Tensor:
-        self._check(x.shape)
-        return super().call(x)
+    def call(self, inputs: Tensor) -> Tensor:
+        self._check(inputs.shape)
+        return super().call(inputs)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         self._check(shape)
@@ -93,12 +93,14 @@ class BatchNorm1d(SavedByArguments, keras.layers.BatchNormalization):
         _checks.channels("x", shape[-1], self.channels)
         return shape
 
-    def call(self, x: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
-        _checks.channels("x", x.shape[-1], self.channels)
-        if training and None not in x.shape:
-            _checks.several_values("x", math.prod(x.shape[:-1]))
-        flat = ops.reshape(x, (-1, self.channels))
-        return ops.reshape(super().call(flat, training=training), ops.shape(x))
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        _checks.channels("x", inputs.shape[-1], self.channels)
+        if training and None not in inputs.shape:
+            _checks.several_values("x", math.prod(inputs.shape[:-1]))
+        flat = ops.reshape(inputs, (-1, self.channels))
+        if mask is not None:
+            mask = ops.reshape(mask, (-1,))
+        return ops.reshape(super().call(flat, training, mask), ops.shape(inputs))
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -122,9 +124,9 @@ class LayerNorm(SavedByArguments, keras.layers.LayerNormalization):
         _checks.channels("x", shape[-1], self.channels)
         return shape
 
-    def call(self, x: Tensor) -> Tensor:
-        _checks.channels("x", x.shape[-1], self.channels)
-        return super().call(x)
+    def call(self, inputs: Tensor) -> Tensor:
+        _checks.channels("x", inputs.shape[-1], self.channels)
+        return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -145,9 +147,9 @@ class Embedding(SavedByArguments, keras.layers.Embedding):
         spread = {"embeddings_initializer": keras.initializers.RandomNormal(stddev=channels**-0.5)}
         super().__init__(vocabulary, channels, **{**spread, **keras_options})
 
-    def call(self, tokens: Tensor) -> Tensor:
-        _checks.rank("tokens", tokens.shape, 2, "(N, T)")
-        return super().call(tokens)
+    def call(self, inputs: Tensor) -> Tensor:
+        _checks.rank("tokens", inputs.shape, 2, "(N, T)")
+        return super().call(inputs)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         _checks.rank("tokens", shape, 2, "(N, T)")
@@ -155,7 +157,7 @@ class Embedding(SavedByArguments, keras.layers.Embedding):
 
 
 @keras.saving.register_keras_serializable("companion")
-class SinusoidalPositions(Layer):
+class SinusoidalPositions(PassesMask):
     """Add sines and cosines of the position (Vaswani et al. 2017, arXiv 1706.03762, section 3.5).
 
     (N, T, channels) to the same shape; no parameters, any length. The waves are divided by
@@ -189,36 +191,41 @@ class LSTM(SavedByArguments, keras.layers.LSTM):
     def __init__(self, in_channels: int, channels: int, **keras_options: Any) -> None:
         self.in_channels = _checks.positive_int("in_channels", in_channels)
         self.channels = _checks.positive_int("channels", channels)
-        super().__init__(
-            channels,
-            return_sequences=True,
-            kernel_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
-            recurrent_initializer=keras.initializers.VarianceScaling(**_FAN_IN),
-            **keras_options,
-        )
+        usual = {
+            "return_sequences": True,
+            "kernel_initializer": keras.initializers.VarianceScaling(**_FAN_IN),
+            "recurrent_initializer": keras.initializers.VarianceScaling(**_FAN_IN),
+        }
+        super().__init__(channels, **{**usual, **keras_options})
         self.known_shape = (None, None, self.in_channels)
 
     def build(self, shape: Any = None) -> None:
-        super().build(self.known_shape)
+        super().build(self.known_shape if shape is None else self._checked(shape))
 
-    def _check(self, shape: tuple) -> None:
+    def _checked(self, shape: tuple) -> tuple:
         _checks.rank("x", shape, 3, "(N, T, C)")
         _checks.channels("x", shape[2], self.in_channels)
+        return shape
 
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        self._check(x.shape)
-        return super().call(x, training=training)
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        self._checked(sequences.shape)
+        return super().call(sequences, initial_state, mask, bool(training))
 
-    def compute_output_shape(self, shape: tuple) -> tuple:
-        self._check(shape)
-        return (*shape[:2], self.channels)
+    def compute_output_shape(self, sequences_shape: tuple, initial_state_shape: Any = None) -> Any:
+        return super().compute_output_shape(self._checked(sequences_shape), initial_state_shape)
 
 
 @keras.saving.register_keras_serializable("companion")
-class Attention(Layer):
+class Attention(PassesMask):
     """softmax(Q K^T / sqrt(d)) V by head (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
 
-    (N, T, channels) to the same shape.
+    (N, T, channels) to the same shape. Tokens that are masked, (N, T) and False, nobody sees.
 
     Parameters
     ----------
@@ -245,7 +252,7 @@ class Attention(Layer):
         self.out = Dense(channels, channels, name="out", **own)
         self.known_shape = (None, None, self.channels)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, mask: Any = None) -> Tensor:
         size, time = ops.shape(x)[:2]
         width = self.channels // self.heads
 
@@ -254,9 +261,12 @@ class Attention(Layer):
 
         query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) / math.sqrt(width)
+        least = -3e4 if keras.backend.standardize_dtype(scores.dtype) == "float16" else -1e9
         if self.causal:
             steps = ops.arange(time)
-            scores = ops.where(steps[:, None] >= steps, scores, -1e9)  # (N, heads, T, T)
+            scores = ops.where(steps[:, None] >= steps, scores, least)  # (N, heads, T, T)
+        if mask is not None:
+            scores = ops.where(ops.cast(mask, "bool")[:, None, None, :], scores, least)
         mixed = ops.matmul(ops.softmax(scores, axis=3), value)
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (size, time, self.channels))
         return self.out(mixed)
@@ -264,7 +274,13 @@ class Attention(Layer):
 
 @keras.saving.register_keras_serializable("companion")
 class GlobalAveragePool1d(Layer):
-    """Mean over time: (N, T, C) to (N, C)."""
+    """Mean over time: (N, T, C) to (N, C); with a mask, over the steps that are not masked."""
 
-    def call(self, x: Tensor) -> Tensor:
-        return ops.mean(x, axis=1)
+    def call(self, x: Tensor, mask: Any = None) -> Tensor:
+        if mask is None:
+            return ops.mean(x, axis=1)
+        seen = ops.cast(mask, x.dtype)[:, :, None]  # (N, T, 1)
+        return ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # no steps are left

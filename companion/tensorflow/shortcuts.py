@@ -13,7 +13,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from companion import _checks
-from companion.tensorflow._layer import Composite, Layer, SavedByArguments
+from companion.tensorflow._layer import Composite, Layer
+from companion.tensorflow._saving import SavedByArguments
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 
 #: An option, or a callable that makes a shortcut from (in_channels, out_channels, stride).

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 
 from companion import _checks
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import Block
 from companion.tensorflow.layers import Dense
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 from companion.tensorflow.sequence_layers import (
     BatchNorm1d,
     Conv1d,
@@ -47,7 +48,6 @@ class TemporalBlock(Block):
         self.known_shape = (None, None, channels)
 
 
-@saved_by_builder
 def speech_resnet(
     depth: int = 13,
     in_channels: int = 12,
@@ -78,8 +78,8 @@ def speech_resnet(
         Conv1d(in_channels, channels, name="stem"),
         BatchNorm1d(channels, name="norm"),
         keras.layers.ReLU(name="relu"),
-        keras.Sequential(stack, name="blocks"),
+        Sequential(stack, name="blocks"),
         GlobalAveragePool1d(name="pool"),
         Dense(channels, num_classes, name="dense"),
     ]
-    return SavedByBuilder(parts, "speech_resnet", seed)
+    return build_sequential(parts, "speech_resnet", seed)

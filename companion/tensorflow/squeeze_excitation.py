@@ -44,7 +44,8 @@ class SqueezeExcitation(Layer):
 
     def call(self, x: Tensor) -> Tensor:
         hidden = ops.relu(self.squeeze(ops.mean(x, axis=(1, 2))))
-        return x * ops.sigmoid(self.excite(hidden))[:, None, None, :]
+        gate = ops.cast(ops.sigmoid(self.excite(hidden)), x.dtype)
+        return x * gate[:, None, None, :]
 
 
 @keras.saving.register_keras_serializable("companion")
@@ -63,5 +64,6 @@ class SEBottleneckBlock(BottleneckBlock):
     ) -> None:
         options = {"merge": merge, **keras_options}
         super().__init__(in_channels, out_channels, stride, shortcut, residual, **options)
-        self.branch.add(SqueezeExcitation(out_channels, name="squeeze"))
+        squeeze = SqueezeExcitation(out_channels, name="squeeze", trainable=self.trainable)
+        self.branch.add(squeeze)
         share_dtype(self, keras_options)

@@ -9,7 +9,14 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks, architectures
 from companion.architectures import MERGES, NORMS
-from companion.tensorflow._layer import Composite, FurtherInputs, Layer, first_output, share_dtype
+from companion.tensorflow._layer import (
+    Composite,
+    FurtherInputs,
+    PassesMask,
+    first_output,
+    share_dtype,
+)
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.depth_attention import DepthAttentionBlock, DepthPooling
 from companion.tensorflow.hyper_connections import (
     ExpandStreams,
@@ -20,7 +27,7 @@ from companion.tensorflow.hyper_connections import (
 from companion.tensorflow.layers import Dense
 from companion.tensorflow.merges import Highway, LayerScale, ScaledAdd, StochasticDepth
 from companion.tensorflow.residual import Residual
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 from companion.tensorflow.sequence_layers import (
     Attention,
     Embedding,
@@ -31,7 +38,7 @@ from companion.weights.initializers import rescale
 
 
 @keras.saving.register_keras_serializable("companion")
-class Scale(Layer):
+class Scale(PassesMask):
     """x times a constant: the shortcut of DeepNorm."""
 
     def __init__(self, factor: float, **keras_options: Any) -> None:
@@ -63,6 +70,9 @@ class NormalizedBranch(FurtherInputs):
     def forward(self, x: Tensor, *inputs: Any, **named: Any) -> Any:
         y = self.function(x if self.norm is None else self.norm(x), *inputs, **named)
         return y if self.norm_out is None else self.norm_out(first_output(y))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None  # the layers inside have done it
 
 
 def sublayer(
@@ -145,10 +155,13 @@ class TransformerBlock(Composite):
     def call(self, x: Tensor) -> Tensor:
         return self.mlp(self.attention(x))
 
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return previous_mask
+
 
 def feed_forward(channels: int) -> keras.Sequential:
     """Return Dense to four times the channels, GELU, Dense back."""
-    return keras.Sequential(
+    return Sequential(
         [
             Dense(channels, 4 * channels, name="dense1"),
             keras.layers.Activation("gelu", name="gelu"),
@@ -158,7 +171,6 @@ def feed_forward(channels: int) -> keras.Sequential:
     )
 
 
-@saved_by_builder
 def transformer(
     vocabulary: int,
     depth: int,
@@ -208,7 +220,7 @@ def transformer(
                 _merged(feed_forward(channels), channels, merge, 2 * i + 1, 2 * depth),
             ]
             sublayers[0].name, sublayers[1].name = "attention", "mlp"
-            block = keras.Sequential(sublayers, name=str(i))
+            block = Sequential(sublayers, name=str(i))
         blocks.append(block)
     parts = [
         keras.Input((None,), dtype="int32"),
@@ -217,13 +229,13 @@ def transformer(
     ]
     if merge in ("hyper", "manifold", "depth_attention"):
         parts.append(ExpandStreams(1 if merge == "depth_attention" else 4, name="expand"))
-    parts.append(keras.Sequential(blocks, name="blocks"))
+    parts.append(Sequential(blocks, name="blocks"))
     if merge in ("hyper", "manifold"):
         parts.append(ReduceStreams(name="reduce"))
     if merge == "depth_attention":
         parts.append(DepthPooling(channels, name="reduce"))
     parts += [LayerNorm(channels, name="norm"), Dense(channels, vocabulary, name="dense")]
-    model = SavedByBuilder(parts, "transformer", seed)
+    model = build_sequential(parts, "transformer", seed)
     if norm == "deepnorm":  # arXiv 2203.00555, figure 2: b = (8 depth)^(-1/4)
         rescale(model, (8 * depth) ** -0.25, (".value", ".out", ".dense1", ".dense2"))
     return model

@@ -9,14 +9,14 @@ from keras import KerasTensor as Tensor
 
 from companion import _checks
 from companion.tensorflow._layer import Layer
+from companion.tensorflow._saving import Sequential
 from companion.tensorflow.blocks import BasicBlock
 from companion.tensorflow.layers import BatchNorm2d, Conv2d
 from companion.tensorflow.merges import Concatenate
 from companion.tensorflow.residual import Residual
-from companion.tensorflow.resnet import SavedByBuilder, saved_by_builder
+from companion.tensorflow.resnet import build_sequential
 
 
-@saved_by_builder
 def residual_unet(
     in_channels: int = 1,
     num_classes: int = 2,
@@ -56,7 +56,7 @@ def residual_unet(
         stack = [
             BasicBlock(w, narrow, residual=residual, name=str(i)) for i, w in enumerate(widths)
         ]
-        return keras.Sequential(stack, name=name)
+        return Sequential(stack, name=name)
 
     def level(left: int, width: int) -> keras.layers.Layer:
         if left == 0:
@@ -70,11 +70,11 @@ def residual_unet(
             keras.layers.ReLU(name="relu"),
         ]
         across: Any = "identity" if long_skips else None
-        return keras.Sequential(
+        return Sequential(
             [
                 side(width, width, "left"),
                 Residual(
-                    keras.Sequential(below, name="branch"),
+                    Sequential(below, name="branch"),
                     across,
                     Concatenate(name="merge"),
                     name="across",
@@ -93,7 +93,7 @@ def residual_unet(
         level(levels, channels),
         Conv2d(channels, num_classes, kernel_size=1, name="conv"),
     ]
-    return SavedByBuilder(parts, "residual_unet", seed)
+    return build_sequential(parts, "residual_unet", seed)
 
 
 @keras.saving.register_keras_serializable("companion")
