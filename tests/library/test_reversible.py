@@ -41,6 +41,12 @@ def test_reversible_blocks_are_inverted(training):
             package.ReversibleSequential(package.ReversibleBlock(8, 16, 2))
 
 
+def test_a_stack_computes_again_unless_told_otherwise():
+    for package in (cp, ct):
+        blocks = [package.ReversibleBlock(4, 4) for _ in range(2)]
+        assert package.ReversibleSequential(*blocks).recompute is True
+
+
 def test_recomputed_gradients_and_statistics_are_the_stored_ones():
     for package in (cp, ct):
         gradients, statistics = [], []

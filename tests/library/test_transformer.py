@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 import companion.tensorflow as ct
@@ -43,6 +44,18 @@ def test_attention_is_causal():
             outputs.append(to_numpy(y) if package is cp else y.numpy())
         near(outputs[0][:, :4], outputs[1][:, :4], 1e-6)
         assert np.abs(outputs[0][:, 4:] - outputs[1][:, 4:]).max() > 0.1
+
+
+@pytest.mark.parametrize("package", [cp, ct], ids=["torch", "tensorflow"])
+def test_a_block_of_its_own_sees_later_tokens_unless_it_is_causal(package):
+    x = np.random.default_rng(0).normal(size=(1, 5, 8)).astype(np.float32)
+    other = x.copy()
+    other[:, -1] = 0
+    for options, seen in (({}, True), ({"causal": True}, False)):
+        block = package.TransformerBlock(8, 2, **options)
+        pair = [block(torch.from_numpy(a) if package is cp else a) for a in (x, other)]
+        first, second = (to_numpy(y) if package is cp else y.numpy() for y in pair)
+        assert (np.abs(first[:, 0] - second[:, 0]).max() > 1e-4) == seen
 
 
 BAD = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,13 @@ def test_transfer_refuses_and_changes_nothing(source, target, named):
     if before:
         after = weights.named_arrays(target)
         assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_a_layer_of_the_reference_that_names_no_parameters_is_unknown():
+    layer = ref.Identity()
+    layer.params["weight"] = np.ones(2)
+    with pytest.raises(ValueError, match="Identity"):
+        weights.named_arrays(ref.Sequential(part=layer))
 
 
 def test_no_weights_move_while_keras_is_unbuilt_or_layers_are_unknown():
