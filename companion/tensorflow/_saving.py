@@ -243,10 +243,20 @@ def _random_state_kept() -> Iterator[None]:
 
 
 def _call(cls: Any, arguments: dict[str, Any]) -> Any:
-    """Return an object made from its arguments by name, those of ``*args`` included."""
-    several = inspect.getfullargspec(cls.__init__).varargs or ""
+    """Return an object made from its arguments by name, those of ``*args`` included.
+
+    A constructor need not take Keras's own: a name is then given afterwards.
+    """
+    takes = inspect.getfullargspec(cls.__init__)
+    several = takes.varargs or ""
     named = {k: v for k, v in arguments.items() if k != several}
-    return cls(*arguments.get(several, ()), **named)
+    if takes.varkw is None:
+        known = {*takes.args, *takes.kwonlyargs}
+        named = {k: v for k, v in named.items() if k in known or k not in ("name", "dtype")}
+    made = cls(*arguments.get(several, ()), **named)
+    if "name" in arguments and "name" not in named:
+        made.name = arguments["name"]
+    return made
 
 
 def _bound_arguments(function: Any, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def test_a_keras_network_of_ones_own_blocks(block, residual, tmp_path):
 
 def test_a_class_that_keras_does_not_know_is_refused_when_loaded(tmp_path):
     ct.cifar_resnet(8, 4, "B", seed=0, block=OwnKerasPreActivation).save(tmp_path / "own.keras")
-    with pytest.raises(ValueError, match="block must be registered"):
+    with pytest.raises(TypeError, match="Could not locate class 'OwnKerasPreActivation'"):
         keras.models.load_model(tmp_path / "own.keras")
 
 

@@ -23,12 +23,14 @@ ALONE = {
     "checkpointed.py",  # Keras has no segments that are computed again
     "_layer.py",  # what Keras asks of every layer
     "_recomputation.py",  # TensorFlow has a gradient of one's own for that
+    "_saving.py",  # how Keras saves layers
     "_tracing.py",  # and torch.fx of every module
     "graph.py",  # autograd's record of a run; TensorFlow's tape shows none
     "lesions.py",  # the book measures them in PyTorch
 }
 #: Names whose documentation differs, since what they do or take differs.
 DIFFERENT = {
+    "Attention",  # Keras's masks
     "BatchNorm1d",  # Keras knows the size of a batch only while it runs
     "BatchNorm2d",  # and keeps the biased variance
     "Conv2d",  # padding

@@ -69,8 +69,8 @@ _TRANSFORMERS = (
                     "A_[self.hidden_size : 2 * self.hidden_size] = 0",
                 ),
                 (
-                    "super().__init__(A_, return_sequences=True, **K_)",
-                    "super().__init__(A_, return_sequences=True, unit_forget_bias=False, **K_)",
+                    "super().__init__(channels, **{**usual, **keras_options})",
+                    "super().__init__(channels, unit_forget_bias=False, **usual)",
                 ),
             ),
         ),
@@ -234,8 +234,8 @@ _NETWORKS = (
             "right=C_)",
         ),
         (
-            "[A_, Residual(keras.Sequential(below, **S_), *B_, **K_), C_]",
-            "[Residual(keras.Sequential([A_, *below], **S_), *B_, **K_), C_]",
+            "[A_, Residual(Sequential(below, **S_), *B_, **K_), C_]",
+            "[Residual(Sequential([A_, *below], **S_), *B_, **K_), C_]",
         ),
     ),
     _one("DnCNN adds", "dncnn", ("Subtract(**K_)", "None")),
