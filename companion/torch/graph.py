@@ -41,9 +41,12 @@ def operation_graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Opera
     ValueError: an output that no operation made of x.
     """
     leaf, given = watched_copy(x)
+    copied: Any = given.grad_fn
     found: dict[Any, Operation | None] = {}
 
     def visit(node: Any) -> Operation | None:
+        if node is copied:  # it stands for x
+            node = node.next_functions[0][0]
         if node not in found:
             kind = re.sub(r"Backward\d*$", "", type(node).__name__)
             if kind == "AccumulateGrad":
