@@ -11,7 +11,7 @@ import pytest
 
 import companion.tensorflow as ct
 from companion import architectures
-from tests.library.harness import numbers
+from tests.library.harness import exhaustive_but, numbers
 from tests.library.test_keras_expectations import LAYERS, NETWORKS, build
 
 IMAGE = (2, 8, 8, 4)
@@ -311,7 +311,11 @@ def _takes_tokens(model):
     return model.inputs[0].dtype.startswith("int")
 
 
-@pytest.mark.parametrize("name", SMALL)
+#: One of each kind of container; the others take a minute and run once a week.
+QUICK = ("cifar_resnet", "residual_lstm", "transformer")
+
+
+@pytest.mark.parametrize("name", exhaustive_but(SMALL, QUICK.__contains__))
 def test_a_network_that_was_changed_survives(name, tmp_path):
     model = build(name, seed=0)
     model.add(keras.layers.Softmax(name="probabilities"))
