@@ -35,8 +35,9 @@ class Residual(nn.Module):
         would then carry the overwritten values, and nothing else would tell. PyTorch's counter of
         what is written in place tells here, in training and inference, ``torch.inference_mode``,
         ``torch.export`` and ``torch.fx`` alike. It does not see what goes past it, as ``x.data``.
-        Within ``torch.compile`` and ``torch.vmap``, where there is no counter, branch and shortcut
-        get copies, so that the result is the right one; compilers leave out those not needed.
+        Within ``torch.compile``, strict export and the transforms of ``torch.func``, where there
+        is no counter, branch and shortcut get copies, so that the result is the right one;
+        compilers leave out those not needed.
 
     Examples
     --------

@@ -28,11 +28,13 @@ def save(model: Any, path: str | Path, about: Mapping[str, str] | None = None) -
 
     Parameters
     ----------
-    path: replaced if it is there. about: texts to keep beside them, as the network's name.
+    path: replaced if it is there. about: texts to keep beside them, as the network's name; the
+        names "version" and "sha256" are taken.
 
     Raises
     ------
-    ValueError: a model of no known framework, one not built yet, or a layer of unknown kind.
+    ValueError: a model of no known framework, one not built yet, or a layer of unknown kind; about
+        with a name that is taken, or with something else than texts.
     OSError: the file cannot be written; an older one stays.
     """
     _files.write(Path(path), encoded(named_arrays(model), about))
@@ -89,10 +91,22 @@ def encoded(arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = 
     Raises
     ------
     ModuleNotFoundError: safetensors is missing; it comes with both frameworks' extras.
+    ValueError: as :func:`save`.
     """
+    for name, text in (about or {}).items():
+        if name in (_VERSION, _DIGEST) or not (isinstance(name, str) and isinstance(text, str)):
+            raise ValueError(
+                f"about must hold texts under names other than {_VERSION!r} and {_DIGEST!r}, got "
+                f"{text!r} under {name!r}"
+            )
     from safetensors.numpy import save as serialized
 
-    straight = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # NumPy has no bfloat16 of its own to read it with; float32 holds it exactly.
+    short = {name for name, array in arrays.items() if array.dtype.name == "bfloat16"}
+    straight = {
+        name: np.ascontiguousarray(array, np.float32 if name in short else None)
+        for name, array in arrays.items()
+    }
     metadata = {_VERSION: __version__, **(about or {})}
     entry = {**metadata, _DIGEST: _digest(straight, metadata)}
     return serialized(straight, {_ENTRY: json.dumps(entry)})

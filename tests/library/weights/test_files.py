@@ -71,6 +71,27 @@ def test_another_network_or_a_damaged_file_leaves_the_model_as_it_was(tmp_path):
         weights.load(same, tmp_path / "none.safetensors")
 
 
+def test_bfloat16_of_either_framework_is_read_by_both(tmp_path):
+    in_keras = moved(ctf.BasicBlock(2, 2, dtype="bfloat16"))
+    weights.save(in_keras, tmp_path / "keras")
+    wanted = weights.named_arrays(in_keras)
+    in_torch = ct.BasicBlock(2, 2).bfloat16()
+    weights.load(in_torch, tmp_path / "keras")
+    weights.save(in_torch, tmp_path / "torch")
+    again = ctf.BasicBlock(2, 2, dtype="bfloat16")
+    weights.load(again, tmp_path / "torch")
+    for model in (in_torch, again):
+        for name, array in weights.named_arrays(model).items():
+            np.testing.assert_array_equal(array.astype("f4"), wanted[name].astype("f4"))
+
+
+@pytest.mark.parametrize("about", [{"sha256": "0"}, {"version": "1"}, {"epochs": 3}, {3: "a"}])
+def test_what_could_not_be_read_again_is_not_written(about, tmp_path):
+    with pytest.raises(ValueError, match="about must hold texts under names other than 'version'"):
+        weights.save(ct.BasicBlock(2, 2), tmp_path / "a", about)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_that_would_round_is_refused(tmp_path):
     weights.save(ct.BasicBlock(2, 2).double(), tmp_path / "64")
     weights.save(ct.BasicBlock(2, 2), tmp_path / "32")
