@@ -16,7 +16,7 @@ import companion.torch as cp
 from companion import weights
 from companion.torch import probes
 from companion.torch.costs import layer_costs
-from tests.library.harness import numbers, unique_paths
+from tests.library.harness import FRAMES, IMAGES, VECTORS, numbers, to_torch, unique_paths
 
 
 class Counted(nn.Linear):
@@ -81,16 +81,13 @@ def test_the_control_has_no_merge(package):
 
 
 CONTROLS = [
-    ("cifar_resnet", (8, 4), IMAGES := torch.randn(4, 3, 8, 8)),
-    ("cifar_preact_resnet", (8, 4, "B"), IMAGES),
-    ("fixup_resnet", (8, 4), IMAGES),
-    ("dncnn", (4, 8, 3), IMAGES),
-    ("residual_unet", (3, 4), IMAGES),
-    ("speech_resnet", (7,), torch.randn(3, 20, 12)),
-    *(
-        ("residual_mlp", (16, 4, 2, 8, "none", m), torch.randn(8, 16))
-        for m in ("rezero", "highway")
-    ),
+    ("cifar_resnet", (8, 4), to_torch(IMAGES)),
+    ("cifar_preact_resnet", (8, 4, "B"), to_torch(IMAGES)),
+    ("fixup_resnet", (8, 4), to_torch(IMAGES)),
+    ("dncnn", (4, 8, 3), to_torch(IMAGES)),
+    ("residual_unet", (3, 4), to_torch(IMAGES)),
+    ("speech_resnet", (7,), to_torch(FRAMES)),
+    *(("residual_mlp", (16, 4, 2, 8, "none", m), to_torch(VECTORS)) for m in ("rezero", "highway")),
 ]
 
 

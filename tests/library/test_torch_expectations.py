@@ -19,12 +19,12 @@ from companion.torch.checkpointed import CheckpointedNetwork
 from companion.torch.hyper_connections import ManifoldWeights, StreamWeights
 from companion.torch.transformer import Scale
 from companion.torch.unet import Divisible
-from tests.library.harness import exhaustive_but
+from tests.library.harness import FRAMES, IMAGES, TOKENS, VECTORS, exhaustive_but, to_torch
 
 torch.set_num_threads(1)
 
-IMAGES, TOKENS = torch.randn(3, 3, 16, 24), torch.randint(0, 9, (3, 7))
-LARGE = torch.randn(2, 3, 64, 66)
+IMAGES, TOKENS, VECTORS = to_torch(IMAGES), to_torch(TOKENS), to_torch(VECTORS)
+LARGE = torch.randn(2, 3, 64, 66, generator=torch.Generator().manual_seed(0))
 #: A small one of every network: its arguments, and an input.
 NETWORKS = {
     "cifar_preact_resnet": ((14, 4, "B"), {}, IMAGES),
@@ -34,7 +34,7 @@ NETWORKS = {
     "fixup_resnet": ((8, 4), {}, IMAGES),
     "mnist_resnet": ((), {}, IMAGES[:, :1]),
     "residual_lstm": ((9, 2, 8), {}, TOKENS),
-    "residual_mlp": ((16, 4, 2), {"norm": "batch", "merge": "highway"}, torch.randn(8, 16)),
+    "residual_mlp": ((16, 4, 2), {"norm": "batch", "merge": "highway"}, VECTORS),
     "residual_network": (((3, 16, 24), 5), {}, IMAGES),
     "residual_unet": ((3, 4), {"channels": 4}, IMAGES),
     "resnet18": ((), {"num_classes": 7}, LARGE),
@@ -46,7 +46,7 @@ NETWORKS = {
     "resnext50_32x4d": ((), {"num_classes": 7}, LARGE),
     "revnet_cifar": ((14, 8), {}, IMAGES),
     "se_resnet50": ((), {"num_classes": 7}, LARGE),
-    "speech_resnet": ((7,), {}, torch.randn(3, 20, 12)),
+    "speech_resnet": ((7,), {}, to_torch(FRAMES)),
     "transformer": ((9, 2, 8), {}, TOKENS),
     "wide_resnet": ((10, 1), {}, IMAGES),
     "wide_resnet50_2": ((), {"num_classes": 7}, LARGE),
