@@ -25,11 +25,11 @@ from torch import nn
 import companion.torch as cp
 from companion import weights
 from companion.__main__ import main
-from companion.architectures import Architecture, Stage
 from companion.data import digits8
 from companion.recipe import Recipe
 from companion.torch import distributed
 from companion.torch.distributed import World, convert_batch_norm, process_group
+from tests.library.harness import tiny
 from tests.limits import HANG_SECONDS
 
 torch.set_num_threads(1)
@@ -91,9 +91,7 @@ def images():
 
 
 def with_batch_norm(framework):
-    stages = (Stage(out_channels=8, blocks=1, stride=2),)
-    tiny = Architecture("tiny", "basic", 4, 3, 1, False, stages)  # seconds less than a real one
-    return framework.ResNet(tiny, in_channels=1, num_classes=10, seed=0)
+    return tiny(framework)
 
 
 def reversible(framework):

@@ -38,7 +38,7 @@ def near(a, b, tolerance=1e-4):
 
 
 @pytest.mark.parametrize("package", [cp, ct])
-@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("channels_last", [pytest.param(True, marks=WEEKLY), False])
 def test_onnx_gives_the_predictions_at_any_batch_size(package, channels_last, tmp_path):
     model = small(package)
     made = package.export_onnx(model, tmp_path / "m.onnx", IMAGES[:2], channels_last)
@@ -49,7 +49,7 @@ def test_onnx_gives_the_predictions_at_any_batch_size(package, channels_last, tm
         near(run(made, given), package.predict(model, x))
 
 
-@pytest.mark.parametrize("package", [cp, ct])
+@pytest.mark.parametrize("package", [cp, pytest.param(ct, marks=WEEKLY)])
 @pytest.mark.parametrize("channels_last", [True, pytest.param(False, marks=WEEKLY)])
 def test_onnx_returns_images_in_the_order_they_came(package, channels_last, tmp_path):
     model = package.residual_unet(in_channels=3, levels=1, channels=4, seed=0)
@@ -69,6 +69,7 @@ def test_onnx_takes_tokens(package, tmp_path):
     near(run(made, tokens), package.predict(model, tokens))
 
 
+@WEEKLY  # each is compared with its own network, and the networks with one another
 def test_both_frameworks_write_files_of_one_function(tmp_path):
     here, there = small(cp), small(ct)
     weights.transfer(here, there)

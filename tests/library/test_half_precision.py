@@ -17,9 +17,9 @@ from tests.library.harness import exhaustive_but
 from tests.library.test_torch_expectations import ALL, WIDE, build
 
 torch.set_num_threads(1)
-#: Deep ones, whose many layers are those of a shallower one.
-DEEP = ("resnet34", "resnet101", "resnet152")
-CASES = exhaustive_but(ALL, lambda name: name not in (*DEEP, *WIDE))
+#: Large ones, whose many layers are those of a smaller one.
+LARGE = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", *WIDE)
+CASES = exhaustive_but(ALL, lambda name: name not in LARGE)
 #: Relative distance of outputs: rounding of 2^-9 and 2^-12, in some ten layers.
 TOLERANCE = {"bfloat16": 0.03, "float16": 0.004, "autocast": 0.03}
 SHORT = {"bfloat16": torch.bfloat16, "float16": torch.float16}

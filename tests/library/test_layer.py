@@ -133,7 +133,9 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize("name", READERS)
 def test_padding_changes_nothing_for_the_tokens_that_are_there(name, dtype):
     keras.config.set_dtype_policy(dtype)  # put back by tests/conftest.py

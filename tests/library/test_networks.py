@@ -80,7 +80,8 @@ def test_the_corrected_network_has_its_control():
     ],
 )
 def test_parameter_counts_are_the_published_ones(build, count):
-    assert sum(p.numel() for p in build().parameters()) == count
+    with torch.device("meta"):  # without memory for the weights
+        assert sum(p.numel() for p in build().parameters()) == count
 
 
 RELOAD = {

@@ -22,6 +22,7 @@ from companion.torch.costs import (
     peak_saved_bytes,
     saved_bytes,
 )
+from tests.library.harness import tiny
 
 torch.set_num_threads(1)
 DIGITS = digits8()
@@ -30,7 +31,7 @@ SHORT = {"epochs": 1, "batch_size": 32, "progress": False}
 
 
 def small():
-    return cp.cifar_resnet(8, width=2, in_channels=1, seed=0)
+    return tiny(cp)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_fit_leaves_a_frozen_norm_as_it_is_in_both_frameworks():
     cp.fit(model, DIGITS, **SHORT)  # a model in evaluation mode is trained whole
     assert not np.array_equal(before[0], statistics(norms[0]))
 
-    model = ct.cifar_resnet(8, width=2, in_channels=1, seed=0)
+    model = tiny(ct)
     norms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
     norms[0].trainable = False
     before = [norm.moving_mean.numpy() for norm in norms]
@@ -130,7 +131,7 @@ def test_frozen_parameters_stay_in_both_frameworks():
         assert torch.equal(p, before[name]) == name.startswith("stem"), name
         assert p.requires_grad != name.startswith("stem")
 
-    model = ct.cifar_resnet(8, width=2, in_channels=1, seed=0)
+    model = tiny(ct)
     stem, *others = model.layers
     stem.trainable = False
     before = [v.numpy().copy() for v in model.trainable_variables], stem.get_weights()
@@ -249,12 +250,12 @@ def test_tensors_of_any_precision_are_taken():
     expected = cp.predict(model, x.bfloat16().float().numpy())
     assert np.array_equal(cp.predict(model, x.bfloat16().requires_grad_()), expected)
     short = IMAGES.astype(bfloat16)
-    twin = ct.cifar_resnet(8, width=2, in_channels=1, seed=0)
+    twin = tiny(ct)
     assert np.array_equal(ct.predict(twin, short), ct.predict(twin, short.astype(np.float32)))
 
 
 def test_keras_leaves_arrays_as_they_are():
-    model, data = ct.cifar_resnet(8, width=2, in_channels=1, seed=0), DIGITS.x_train.copy()
+    model, data = tiny(ct), DIGITS.x_train.copy()
     ct.fit(model, dataclasses.replace(DIGITS, x_train=data), **SHORT)
     ct.evaluate(model, data, DIGITS.y_train)
     assert np.array_equal(data, DIGITS.x_train)

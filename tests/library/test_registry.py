@@ -11,6 +11,7 @@ import companion.tensorflow as ct
 import companion.torch as cp
 from companion import weights
 from companion.registry import MODELS
+from tests.library.harness import exhaustive_but
 
 #: What the data decide, where a function has no default for it.
 GIVEN = {
@@ -58,7 +59,11 @@ def test_names_are_found_by_a_pattern():
     assert companion.list_models("vgg*") == []
 
 
-@pytest.mark.parametrize("name", SMALL)
+#: With images, with tokens, with a shape instead of a number of channels.
+QUICK = ("cifar_resnet", "transformer", "residual_network", "residual_mlp")
+
+
+@pytest.mark.parametrize("name", exhaustive_but(SMALL, QUICK.__contains__))
 def test_a_network_by_name_is_that_of_its_function(name):
     options = {**MODELS[name].options, **GIVEN.get(name, {}), "seed": 3}
     for framework, module in (("torch", cp), ("tensorflow", ct)):

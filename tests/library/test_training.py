@@ -18,7 +18,7 @@ from companion import data
 from companion.recipe import Recipe
 from companion.tensorflow.optimizers import make_optimizer as keras_optimizer
 from companion.torch.optimizers import make_optimizer
-from tests.library.harness import refused_alike
+from tests.library.harness import refused_alike, tiny
 
 torch.set_num_threads(1)
 
@@ -36,7 +36,7 @@ def test_first_epoch_agrees_between_frameworks(optimizer, digits):
     settings = {"epochs": 1, "batch_size": 64, "shift": 2, "label_smoothing": 0.1}
     settings |= {"optimizer": optimizer, "learning_rate": 0.01, "progress": False}
     some = dataclasses.replace(digits, x_train=digits.x_train[:128], y_train=digits.y_train[:128])
-    here, there = (f.cifar_resnet(8, 2, in_channels=1, seed=0) for f in (cp, ct))
+    here, there = (tiny(f) for f in (cp, ct))
     one, other = cp.fit(here.double(), some, **settings), ct.fit(there, some, **settings)
     assert one.loss == pytest.approx(other.loss, abs=1e-5)  # Keras has the rates in float32
 
@@ -90,7 +90,7 @@ def test_at_the_recipe_s_rate_the_optimizers_are_those_of_keras(name):
 
 
 def test_keras_goes_on_after_the_recipe(digits):
-    model = ct.mnist_resnet(seed=0)
+    model = tiny(ct)
     ct.fit(model, digits, epochs=1, progress=False)
     rate = float(model.optimizer.learning_rate)
     assert 0 < rate == pytest.approx(Recipe(epochs=1).rate(4, 5))
@@ -114,7 +114,7 @@ def test_training_follows_the_model_s_precision(digits):
 
 @pytest.mark.parametrize("framework", [cp, ct])
 def test_training_begins_with_the_first_next_and_may_be_left(framework, digits):
-    model = framework.cifar_resnet(8, 2, in_channels=1, seed=0)
+    model = tiny(framework)
     before = framework.predict(model, digits.x_test[:4])
     epochs = framework.train(model, digits, epochs=9, progress=False)
     assert np.array_equal(framework.predict(model, digits.x_test[:4]), before)
@@ -132,9 +132,7 @@ def test_same_seed_repeats_exactly(digits):
 @pytest.mark.parametrize("framework", [cp, ct])
 def test_nan_stops_training(framework, digits):
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        framework.fit(
-            framework.mnist_resnet(seed=0), digits, epochs=3, learning_rate=1e30, progress=False
-        )
+        framework.fit(tiny(framework), digits, epochs=3, learning_rate=1e30, progress=False)
 
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 999}, {"learning_rate": 0}])

@@ -20,6 +20,7 @@ from torch import nn
 import companion.tensorflow as ct
 import companion.torch as cp
 from companion import data, weights
+from tests.library.harness import tiny
 from tests.limits import HANG_SECONDS
 
 torch.set_num_threads(1)
@@ -47,7 +48,7 @@ def random_depth(framework):
 
 
 def images(framework):
-    return framework.cifar_resnet(8, 4, in_channels=1, seed=0)
+    return tiny(framework)
 
 
 CASES = {
@@ -105,8 +106,8 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_changed():
     }
     for framework, other in ((cp, ct), (ct, cp)):
         checkpoint = found[framework]
-        wide = framework.cifar_resnet(8, 5, in_channels=1, seed=0)
-        deep = framework.cifar_resnet(14, 4, in_channels=1, seed=0)
+        wide = tiny(framework, width=5)
+        deep = tiny(framework, blocks=2)
         same = images(framework)
         short = dataclasses.replace(checkpoint.history, loss=())
         for model, resumed, settings, named in (
