@@ -16,7 +16,7 @@ import importlib
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,42 @@ def exported(
         os.replace(written, path)
 
 
+class Sessions:
+    """A network in onnxruntime: a session for each size of input, made when it is first met."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[Any, Any] = {}
+
+    def of(
+        self, x: np.ndarray, threads: int, export: Callable[[Path], Any]
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the network as a function of arrays like x, of any batch size.
+
+        Parameters
+        ----------
+        threads: that it may use. 0: as many as there are cores.
+        export: writes the network for such arrays to a path.
+        """
+        key = x.shape[1:], x.dtype.str, threads
+        if key not in self._sessions:
+            runtime = _package("onnxruntime")
+            options = runtime.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.log_severity_level = 3  # errors alone
+            with tempfile.TemporaryDirectory() as folder:
+                export(path := Path(folder) / "network.onnx")
+                self._sessions[key] = runtime.InferenceSession(
+                    path.read_bytes(), options, providers=["CPUExecutionProvider"]
+                )
+        session = self._sessions[key]
+        return lambda array: session.run(None, {"x": array})[0]
+
+
 def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"export_onnx needs {name}: install it with the extra, "
+            f"ONNX needs {name}: install it with the extra, "
             "pip install 'residual-companion[export]'"
         ) from error

@@ -177,13 +177,14 @@ class HiddenDense(Dense):
 
 @keras.saving.register_keras_serializable("companion")
 class MaxPool2d(Layer):
-    """3x3 maximum with stride 2, padded by minus infinity: (N, H, W, C) to half the size.
+    """3x3 maximum with stride 2, padded: (N, H, W, C) to half the size.
 
-    Zero padding would win over negative inputs at the border.
+    The border is repeated, which changes no maximum. Zeros would win over negative inputs, and
+    minus infinity has no place among the 256 numbers of int8.
     """
 
     def call(self, x: Tensor) -> Tensor:
-        x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))
+        x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
         return ops.max_pool(x, 3, 2, padding="valid")
 
 
