@@ -13,11 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from companion.allocator import keep_freed_memory
+from companion.checkpoint import Checkpoint, History
 from companion.cli.load import dataset, network
 from companion.cli.parser import Parser
 from companion.cli.runs import RESUME, Run, require_empty
 from companion.cli.settings import NETWORKS, RECIPE, add_options, checked, given
-from companion.recipe import Checkpoint, History, Recipe, check_batch_size, check_training
+from companion.recipe import Recipe, check_batch_size, check_training
 
 DOES = "train a network on digits, with the same steps in both frameworks"
 ABOUT = """

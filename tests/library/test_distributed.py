@@ -29,7 +29,8 @@ from companion.architectures import Architecture, Stage
 from companion.data import digits8
 from companion.recipe import Recipe
 from companion.torch import distributed
-from companion.torch.distributed import World, convert_batch_norm, process_group
+from companion.torch.distributed import World, process_group
+from companion.torch.whole_batch_norm import WholeBatchNorm, convert_batch_norm
 from tests.limits import HANG_SECONDS
 
 torch.set_num_threads(1)
@@ -304,7 +305,7 @@ def test_a_converted_network_is_a_copy_with_the_same_tensors():
         assert name == same_name and one is other
     for one, other in zip(model.modules(), converted.modules(), strict=True):
         assert isinstance(other, type(one)) and one.training == other.training
-        assert isinstance(other, distributed.WholeBatchNorm) == isinstance(one, nn.BatchNorm2d)
+        assert isinstance(other, WholeBatchNorm) == isinstance(one, nn.BatchNorm2d)
 
 
 def test_alone_nothing_is_sent_and_arrays_are_whole():
