@@ -15,7 +15,6 @@ import numpy as np
 
 from companion import _checks
 
-
 #: How the recipe calls an optimizer of the caller's own, before the words that describe it.
 OWN = "own: "
 

@@ -34,7 +34,7 @@ class ByVariable:
         decays: list[float] | None = None,
         **keras_options: Any,
     ) -> None:
-        super().__init__(learning_rate, **keras_options)
+        super().__init__(learning_rate, **keras_options)  # type: ignore[call-arg]
         self.factors, self.decays = factors, decays
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:

@@ -122,7 +122,7 @@ def train(
     resume: Checkpoint | None = None,
     **settings: Any,
 ) -> Iterator[Checkpoint]:
-    """Train as :func:`fit` does, and yield a :class:`companion.checkpoint.Checkpoint` after each epoch.
+    """Train as :func:`fit` does; yield a :class:`companion.checkpoint.Checkpoint` after each epoch.
 
     Arguments and errors are those of :func:`fit`; the work, checks included, begins with the first
     ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
