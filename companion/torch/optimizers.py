@@ -116,7 +116,7 @@ class OwnOptimizer:
         found: dict[int, dict[str, Any]] = {}
         for key, tensor in state.items():
             kind, i, name = key.split(".", 2)
-            value = tensor if kind == "tensor" else tensor.item()
+            value = tensor.clone() if kind == "tensor" else tensor.item()  # it is written over
             found.setdefault(int(i), {})[name] = value
         groups = self.own.state_dict()["param_groups"]
         self.own.load_state_dict({"state": found, "param_groups": groups})
