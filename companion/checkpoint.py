@@ -82,7 +82,7 @@ class Checkpoint:
             other names, shapes or types.
         """
         ours, theirs = self.recipe.as_dict(), recipe.as_dict()
-        for name in ours:
+        for name in ("optimizer", *ours):  # which others follow from
             if ours[name] != theirs[name]:
                 raise ValueError(
                     f"{name} must be {ours[name]!r}, with which the run to resume began, "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
@@ -83,7 +84,7 @@ class Cycle(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         last = len(self.rates) - 1
-        table = ops.convert_to_tensor(self.rates, keras.config.floatx())
+        table = ops.convert_to_tensor(np.asarray(self.rates, keras.config.floatx()))
         return ops.take(table, ops.minimum(ops.cast(step, "int32"), last))
 
     def get_config(self) -> dict[str, Any]:
@@ -103,7 +104,7 @@ class OwnOptimizer:
 
     def begin_step(self, rate: float) -> None:
         if isinstance(self.own.learning_rate, keras.Variable):
-            self.peak = float(self.own.learning_rate)
+            self.peak = float(self.own.learning_rate.numpy())
             self.own.learning_rate.assign(self.peak * rate)
 
     def end_step(self) -> None:
@@ -114,7 +115,7 @@ class OwnOptimizer:
     def rate(self, rate: float) -> float:
         """Return the learning rate of the step behind it, given the recipe's."""
         if isinstance(self.own.learning_rate, keras.Variable):
-            return float(self.own.learning_rate) * rate
+            return float(self.own.learning_rate.numpy()) * rate
         schedule = getattr(self.own, "_learning_rate", None)  # whose value is that of the next step
         if isinstance(schedule, LearningRateSchedule):
             return float(schedule(self.own.iterations - 1))

@@ -101,11 +101,9 @@ class OwnOptimizer:
         return float(self.own.param_groups[0]["lr"])
 
     def state(self) -> dict[str, Tensor]:
-        """Return what is remembered of earlier gradients, by the number of the parameter."""
+        """Return what is remembered of earlier gradients, by kind and number of the parameter."""
         return {
-            f"{'tensor' if isinstance(value, Tensor) else 'number'}.{i}.{name}": (
-                torch.as_tensor(value)
-            )
+            f"{_kind(value)}.{i}.{name}": torch.as_tensor(value)
             for i, values in self.own.state_dict()["state"].items()
             for name, value in values.items()
             if value is not None
@@ -116,10 +114,22 @@ class OwnOptimizer:
         found: dict[int, dict[str, Any]] = {}
         for key, tensor in state.items():
             kind, i, name = key.split(".", 2)
-            value = tensor.clone() if kind == "tensor" else tensor.item()  # it is written over
+            value = tensor.item() if kind == "number" else tensor.to(getattr(torch, kind))
             found.setdefault(int(i), {})[name] = value
         groups = self.own.state_dict()["param_groups"]
         self.own.load_state_dict({"state": found, "param_groups": groups})
+        # That has chosen the devices, but given floats the precision of their parameter, which is
+        # not always theirs. Copies, since a step writes over them.
+        parameters = [p for group in self.own.param_groups for p in group["params"]]
+        for i, values in found.items():
+            own = self.own.state[parameters[i]]
+            own.update(
+                {
+                    n: v.to(own[n].device, copy=True)
+                    for n, v in values.items()
+                    if _kind(v) != "number"
+                }
+            )
 
     def step(self, rate: float) -> None:
         """Let the optimizer move its parameters, and forget the gradients."""
@@ -133,6 +143,11 @@ class OwnOptimizer:
             for group, peak in zip(groups, peaks, strict=True):
                 group["lr"] = peak
         self.own.zero_grad()
+
+
+def _kind(value: Any) -> str:
+    """Return the precision of a tensor, or "number"."""
+    return str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else "number"
 
 
 def learning_rate_factors(
