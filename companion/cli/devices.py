@@ -18,7 +18,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="NAME",
         default="auto",
-        help="auto, cpu, cuda, cuda:1 or mps; in TensorFlow auto, cpu or gpu",
+        help="auto, cpu, cuda, cuda:1, mps; auto, cpu, gpu in Keras",
     )
 
 

@@ -121,15 +121,11 @@ class OwnOptimizer:
         # That has chosen the devices, but given floats the precision of their parameter, which is
         # not always theirs. Copies, since a step writes over them.
         parameters = [p for group in self.own.param_groups for p in group["params"]]
-        for i, values in found.items():
-            own = self.own.state[parameters[i]]
-            own.update(
-                {
-                    n: v.to(own[n].device, copy=True)
-                    for n, v in values.items()
-                    if _kind(v) != "number"
-                }
-            )
+        for place, entries in found.items():
+            own = self.own.state[parameters[place]]
+            for name, value in entries.items():
+                if isinstance(value, Tensor):
+                    own[name] = value.to(own[name].device, copy=True)
 
     def step(self, rate: float) -> None:
         """Let the optimizer move its parameters, and forget the gradients."""
