@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -198,6 +198,17 @@ def probability(name: str, value: Any) -> float:
     result = number(name, value, 0, 1)
     if result == 0:
         raise ValueError(f"{name} must be above 0, got {value!r}")
+    return result
+
+
+def factors(name: str, value: Any) -> dict[str, float]:
+    """Return a mapping of names to numbers above 0."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must map names of parameters to numbers, got {value!r}")
+    result = {key: number(f"{name} of {key!r}", factor) for key, factor in value.items()}
+    for key, factor in result.items():
+        if factor == 0:
+            raise ValueError(f"{name} must be above 0, got 0 for {key!r}, which can be frozen")
     return result
 
 

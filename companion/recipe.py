@@ -7,13 +7,16 @@ the same images in the same order, shifted by the same pixels, at the same learn
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from companion import _checks
+
+#: How the recipe calls an optimizer of the caller's own, before the words that describe it.
+OWN = "own: "
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,18 @@ class Recipe:
     shift: largest random shift of an image in pixels, per axis, default 0.
     seed: of the order of the examples and of the shifts, default 0.
     optimizer: ``"sgd"`` (default) or ``"adam"`` (Kingma and Ba, arXiv 1412.6980, with its defaults
-        0.9, 0.999, 1e-8).
+        0.9, 0.999, 1e-8). ``fit`` and ``train`` also take an optimizer of the framework's own, see
+        there; the recipe keeps what describes it.
     loss: ``"cross_entropy"`` (default), the mean over integer labels that are not ignored (-1), or
         ``"squared_error"``, the mean over all numbers.
+    precision: of forward pass and loss. ``"float32"`` (default) is the model's own, whichever that
+        is. With ``"bfloat16"`` matrices are multiplied in 16 bits, while weights, moments and sums
+        stay in the model's precision (mixed precision, Micikevicius et al., arXiv 1710.03740).
+    learning_rate_factors: discriminative fine-tuning, also called layer-wise learning rates (Howard
+        and Ruder 2018, arXiv 1801.06146, section 3.2): ``{"stem": 0.1, "stages": 0.3}`` multiplies
+        the rate, and with it the decay, of all parameters whose names in
+        :func:`companion.weights.named_arrays` begin so, as ``"stem.conv.weight"`` does. Of several
+        prefixes the longest counts. Default none.
     """
 
     epochs: int = 10
@@ -49,6 +61,8 @@ class Recipe:
     seed: int = 0
     optimizer: str = "sgd"
     loss: str = "cross_entropy"
+    precision: str = "float32"
+    learning_rate_factors: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     momentum: float = field(default=0.9, init=False)
 
@@ -62,8 +76,53 @@ class Recipe:
             raise ValueError("label_smoothing must be below 1, got 1: no label would be left")
         _checks.positive_int("shift", self.shift, minimum=0)
         _checks.positive_int("seed", self.seed, minimum=0)
-        _checks.option("optimizer", self.optimizer, ("sgd", "adam"))
+        if not (isinstance(self.optimizer, str) and self.optimizer.startswith(OWN)):
+            _checks.option("optimizer", self.optimizer, ("sgd", "adam"))
         _checks.option("loss", self.loss, ("cross_entropy", "squared_error"))
+        _checks.option("precision", self.precision, ("float32", "bfloat16"))
+        factors = _checks.factors("learning_rate_factors", self.learning_rate_factors)
+        object.__setattr__(self, "learning_rate_factors", factors)  # a copy of the caller's
+
+    @classmethod
+    def with_own_optimizer(cls, description: str, settings: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of a run with an optimizer of the caller's, whose rates are its own.
+
+        The cycle's peak is then 1, by which the optimizer's own learning rates are multiplied.
+
+        Parameters
+        ----------
+        description: tells it from other optimizers: its kind and its settings.
+        settings: as for the recipe, the optimizer among them.
+
+        Raises
+        ------
+        ValueError: settings that the optimizer has itself.
+        """
+        for name in ("learning_rate", "weight_decay", "learning_rate_factors"):
+            if name in settings:
+                raise ValueError(
+                    f"{name} must be left to an optimizer of your own, got {settings[name]!r}"
+                )
+        own = {"optimizer": OWN + description, "learning_rate": 1.0, "weight_decay": 0.0}
+        return cls(**{**settings, **own})
+
+    def factors(self, names: Iterable[str]) -> list[float]:
+        """Return what the learning rate of each parameter is multiplied by, given their names.
+
+        Raises
+        ------
+        ValueError: a prefix of ``learning_rate_factors`` with which no name begins.
+        """
+        names, given = list(names), self.learning_rate_factors
+        for prefix in given:
+            if not any(_begins(name, prefix) for name in names):
+                parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
+                raise ValueError(
+                    f"learning_rate_factors must be of parameters that the model has ({parts}, and "
+                    f"what is in them), got {prefix!r}"
+                )
+        longest = [max((p for p in given if _begins(n, p)), key=len, default=None) for n in names]
+        return [1.0 if prefix is None else given[prefix] for prefix in longest]
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of ``step`` (from 0) out of ``steps``."""
@@ -75,102 +134,12 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the parameters by name, ready for JSON and for ``Recipe(**...)``."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return {**values, "learning_rate_factors": dict(self.learning_rate_factors)}
 
 
-@dataclass(frozen=True)
-class History:
-    """What a training run left behind, one entry per epoch.
-
-    Attributes
-    ----------
-    loss: mean training loss over the epoch; cross-entropy in nats, label smoothing included.
-    accuracy: mean training accuracy over the epoch, in [0, 1], over labels that are not ignored
-        (-1); 0 where the loss is a squared error.
-    seconds: wall-clock time of the epoch.
-    learning_rate: at the epoch's last step.
-    """
-
-    loss: tuple[float, ...] = ()
-    accuracy: tuple[float, ...] = ()
-    seconds: tuple[float, ...] = ()
-    learning_rate: tuple[float, ...] = ()
-
-    def append(self, loss: float, accuracy: float, seconds: float, learning_rate: float) -> History:
-        """Return the history with one more epoch."""
-        return History(
-            (*self.loss, float(loss)),
-            (*self.accuracy, float(accuracy)),
-            (*self.seconds, float(seconds)),
-            (*self.learning_rate, float(learning_rate)),
-        )
-
-    def as_dict(self) -> dict[str, tuple[float, ...]]:
-        """Return the four columns as a dictionary, ready for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
-    """A training run after a whole epoch: all that ``train`` and ``fit`` need to resume it.
-
-    The order of the examples and their shifts follow from the recipe's seed and the epoch's number,
-    the learning rate from the step's: they need no storing.
-
-    Attributes
-    ----------
-    recipe: of the run.
-    history: of the epochs behind it.
-    arrays: copies of every weight, batch statistic and moment of the optimizer, and the state of
-        the random generator, under names that the framework gives. Another framework takes none of
-        them.
-    """
-
-    recipe: Recipe
-    history: History
-    arrays: Mapping[str, np.ndarray]
-
-    @property
-    def epoch(self) -> int:
-        """How many epochs are behind it."""
-        return len(self.history.loss)
-
-    def check(self, recipe: Recipe, expected: Mapping[str, Any]) -> None:
-        """Raise unless it is of a run with this recipe and arrays like these.
-
-        Raises
-        ------
-        ValueError: another recipe, a history that is no whole number of its epochs, or arrays of
-            other names, shapes or types.
-        """
-        ours, theirs = self.recipe.as_dict(), recipe.as_dict()
-        for name in ours:
-            if ours[name] != theirs[name]:
-                raise ValueError(
-                    f"{name} must be {ours[name]!r}, with which the run to resume began, "
-                    f"got {theirs[name]!r}"
-                )
-        lengths = {len(column) for column in self.history.as_dict().values()}
-        if len(lengths) != 1 or max(lengths) > recipe.epochs:
-            raise ValueError(
-                f"resume must have at most {recipe.epochs} epochs behind it, each in every column "
-                f"of its history, got {sorted(lengths)}"
-            )
-        for name in (*expected, *self.arrays):
-            here, there = (_form(arrays.get(name)) for arrays in (expected, self.arrays))
-            if here != there:
-                raise ValueError(
-                    "resume must hold the arrays of this framework's model and optimizer, "
-                    f"got {there} for {here} at {name!r}"
-                )
-
-
-def _form(array: Any) -> str:
-    """Say what an array looks like, in the same words for every framework's."""
-    if array is None:
-        return "nothing"
-    kind = str(array.dtype).removeprefix("torch.")
-    return f"{kind} {tuple(array.shape)}"
+def _begins(name: str, prefix: str) -> bool:
+    return f"{name}.".startswith(f"{prefix}.")
 
 
 def check_training(
@@ -207,6 +176,15 @@ def check_training(
             f"batch_size must be at most the {len(x)} training examples, got {recipe.batch_size}"
         )
     return x, y
+
+
+def check_precision(recipe: Recipe, dtype: str) -> None:
+    """Raise where weights are so exact that 16 bits beside them would be of no use."""
+    if recipe.precision == "bfloat16" and dtype == "float64":
+        raise ValueError(
+            "precision must be 'float32', which is the model's own, for a model in float64, "
+            f"got {recipe.precision!r}"
+        )
 
 
 def check_batch_size(recipe: Recipe, parts: int, of: str = "processes") -> None:

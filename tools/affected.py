@@ -28,7 +28,7 @@ CORE = (
 #: Modules without a file of their own among the tests, and where theirs are.
 ELSEWHERE = {
     "checkpointed": ("tests/oracles/test_probes.py", "tests/library/test_recomputation.py"),
-    "optimizers": ("tests/library/test_training.py", "tests/oracles/test_recipe.py"),
+    "whole_batch_norm": ("tests/library/test_distributed.py",),
 }
 #: Processes that train, networks that are exported: minutes each, for make test.
 SLOW = (

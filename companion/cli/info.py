@@ -66,7 +66,7 @@ def _run(found: Run) -> tuple[dict[str, Any], list[str]]:
     """Return the settings of a run and where it stands, for programs and for people."""
     settings, done = found.settings, len(found.history().loss)
     stands = "finished" if found.finished else f"stands at epoch {done} of {settings['epochs']}"
-    lines = [f"  {name:16}{value}" for name, value in settings.items() if value is not None]
+    lines = [f"  {name:16}{value}" for name, value in settings.items() if value not in (None, {})]
     facts = {"settings": settings, "epochs_done": done, "finished": found.finished}
     return facts, [f"{found.folder} {stands}", *lines, ""]
 

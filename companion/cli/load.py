@@ -18,31 +18,68 @@ def dataset(name: str) -> Any:
     return getattr(importlib.import_module("companion.data"), name)()
 
 
-def network(settings: Mapping[str, Any], channels: int, classes: int) -> tuple[Any, Any]:
+def framework(settings: Mapping[str, Any]) -> Any:
+    """Return the sub-package of the settings' framework, which computes with their threads.
+
+    Raises
+    ------
+    ImportError: the framework is not installed; the message names the extra.
+    """
+    name = settings["framework"]
+    with _without_greetings() if name == "tensorflow" else contextlib.nullcontext():
+        module = importlib.import_module(f"companion.{name}")
+    module.use_threads(settings["threads"])
+    return module
+
+
+def network(
+    settings: Mapping[str, Any], channels: int, classes: int, precision: str = "float32"
+) -> tuple[Any, Any]:
     """Return the sub-package of the settings' framework, and their network, built with it.
+
+    Parameters
+    ----------
+    precision: that it will be trained in, see :class:`companion.recipe.Recipe`. A layer in Keras
+        has to know it when it is built.
 
     Raises
     ------
     ImportError: the framework is not installed; the message names the extra.
     ValueError: a size that the network does not come in, or a block that does not fit.
     """
+    module = framework(settings)
+    mixed = settings["framework"] == "tensorflow" and precision == "bfloat16"
+    with _mixed_policy() if mixed else contextlib.nullcontext():
+        return module, _built(settings, channels, classes)
+
+
+def _built(settings: Mapping[str, Any], channels: int, classes: int) -> Any:
     framework, model, block = (settings[name] for name in ("framework", "model", "block"))
-    with _without_greetings() if framework == "tensorflow" else contextlib.nullcontext():
-        module = importlib.import_module(f"companion.{framework}")
-    module.use_threads(settings["threads"])
     options = {key: settings[SIZES[key]] for key in NETWORKS[model].options}
     options |= {"in_channels": channels, "num_classes": classes, "seed": settings["seed"]}
     if NETWORKS[model].control:
         options["residual"] = settings["residual"]
     if block is None:
-        return module, create_model(model, framework, **options)
+        return create_model(model, framework, **options)
     try:
-        return module, create_model(model, framework, block=_block(block, framework), **options)
+        return create_model(model, framework, block=_block(block, framework), **options)
     except TypeError as error:
         raise ValueError(
             f"block must be built as {block.partition(':')[2]}(in_channels, out_channels, "
             f"stride=1, shortcut='B', residual=True), got {type(error).__name__}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def _mixed_policy() -> Iterator[None]:
+    """Let Keras build layers that multiply in 16 bits what they keep in 32."""
+    config = importlib.import_module("keras").config
+    before = config.dtype_policy()
+    config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager

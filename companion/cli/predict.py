@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from companion.cli import parser
+from companion.cli.devices import add_device, on_device
 from companion.cli.load import dataset
 from companion.cli.runs import Run
 from companion.cli.settings import add_options, given
@@ -28,6 +29,7 @@ def add(new: parser.Parser) -> None:
     new.add_argument("file", metavar="FILE.npy", type=Path, nargs="?", help="images to classify")
     new.add_argument("--index", metavar="N", type=int, nargs="+", help="images of the test part")
     add_options(new, "framework")
+    add_device(new)
     parser.add_json(new)
 
 
@@ -45,9 +47,12 @@ def run(options: argparse.Namespace) -> int:
             if not 0 <= i < len(data.x_test):
                 raise ValueError(f"index must be from 0 to {len(data.x_test) - 1}, got {i}")
         x, labels = data.x_test[names], data.y_test[names].tolist()
-    module, model = found.trained(data, **given(options))
+    settings = {**found.settings, **given(options)}
+    with on_device(options.device, settings) as put:
+        module, model = found.trained(data, **given(options))
+        logits = module.predict(put(model), x)
     rows = []
-    for i, p in enumerate(_softmax(module.predict(model, x))):
+    for i, p in enumerate(_softmax(logits)):
         row = {"image": names[i], "class": int(p.argmax()), "probabilities": p.tolist()}
         rows.append(row if labels is None else {**row, "label": labels[i]})
     head = "image  class  " + "  ".join(f"P({c})" for c in range(data.num_classes))

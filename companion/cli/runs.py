@@ -25,9 +25,10 @@ import numpy as np
 
 from companion import __version__
 from companion import _files as files
+from companion.checkpoint import Checkpoint, History
 from companion.cli.load import network
 from companion.cli.settings import DEFAULTS, checked
-from companion.recipe import Checkpoint, History, Recipe
+from companion.recipe import Recipe
 from companion.weights.files import assign, encoded, read
 
 RESUME = "python -m companion train --resume"

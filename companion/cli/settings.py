@@ -57,6 +57,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "label_smoothing": ("probability given to all classes, default {}", {}),
     "shift": ("pixels that an image is moved by at most, default {}", {}),
     "optimizer": ("sgd or adam, default {}", {}),
+    "precision": ("float32 or bfloat16, beside weights in float32", {}),
     "seed": ("of first weights, order and shifts, default {}", {}),
     "threads": ("runs repeat at the same number, default {}", {}),
 }
@@ -91,6 +92,7 @@ def checked(table: Mapping[str, Any]) -> dict[str, Any]:
     _checks.option("data", table["data"], DATA)
     _checks.positive_int("threads", table["threads"])
     Recipe(**{name: table[name] for name in RECIPE})
+    _checks.option("optimizer", table["optimizer"], ("sgd", "adam"))
     model = _checks.option("model", table["model"], tuple(NETWORKS))
     known = NETWORKS[model]
     own = {SIZES[key]: size for key, size in known.options.items()}

@@ -13,20 +13,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from companion.allocator import keep_freed_memory
+from companion.checkpoint import Checkpoint, History
+from companion.cli.devices import add_device, on_device
 from companion.cli.load import dataset, network
 from companion.cli.parser import Parser
 from companion.cli.runs import RESUME, Run, require_empty
 from companion.cli.settings import NETWORKS, RECIPE, add_options, checked, given
-from companion.recipe import Checkpoint, History, Recipe, check_batch_size, check_training
+from companion.recipe import Recipe, check_batch_size, check_training
 
 DOES = "train a network on digits, with the same steps in both frameworks"
 ABOUT = """
-FOLDER gets settings.json, history.json, curve.png and weights.safetensors.
-After every epoch the run is stored. Killed at any moment, it goes on from its
-last whole epoch and ends as if nothing had happened.
-
-Under torchrun several processes share every batch. The numbers are those of
-one process but for rounding."""
+FOLDER gets settings.json, history.json, curve.png and weights.safetensors. A
+run killed at any moment goes on from its last whole epoch, as if nothing had
+happened; on another device or in several processes, but for rounding."""
 USAGE = """python -m companion train --out FOLDER [options]
        python -m companion train --resume FOLDER"""
 EXAMPLES = """
@@ -44,6 +43,7 @@ def add(new: Parser) -> None:
     where.add_argument("--out", metavar="FOLDER", type=Path, help="of the new run; new or empty")
     where.add_argument("--resume", metavar="FOLDER", type=Path, help="of a run to finish")
     add_options(new)
+    add_device(new)
     new.add_argument(
         "--keep-freed-memory",
         action="store_true",
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         keep_freed_memory()
     with _processes() as world, contextlib.ExitStack() as held:
         if world.rank > 0:  # rank 0 has the folder, and says what there is to say
-            return _train_along(world)
+            return _train_along(world, options.device)
         work = None
         try:
             work = _begin(options, world.size, held)
@@ -83,7 +83,7 @@ def _begin(
         require_empty(options.out)
         settings = checked(given(options))
         # What does not fit together is found before a folder is made, not at the first step.
-        parts = _load(settings, processes)
+        parts = _load(settings, processes, options.device, held)
         return held.enter_context(Run.create(options.out, settings)), None, *parts
     run = Run.open(options.resume)
     run.check_settings(given(options))
@@ -97,11 +97,16 @@ def _begin(
     print(f"{run.folder} goes on after epoch {checkpoint.epoch if checkpoint else 0}")
     if changes := run.version_changes():
         print(f"companion: the last digits may differ: {changes}", file=sys.stderr)
-    return run, checkpoint, *_load(run.settings, processes)
+    return run, checkpoint, *_load(run.settings, processes, options.device, held)
 
 
-def _load(settings: Mapping[str, Any], processes: int) -> tuple[Any, Any, Any]:
-    """Return the framework's sub-package, the network and the data, known to fit together."""
+def _load(
+    settings: Mapping[str, Any], processes: int, device: str, held: contextlib.ExitStack
+) -> tuple[Any, Any, Any]:
+    """Return the framework's sub-package, the network and the data, known to fit together.
+
+    The network is on the device, which ``held`` keeps in use.
+    """
     framework = settings["framework"]
     if processes > 1 and framework != "torch":
         raise ValueError(
@@ -111,7 +116,10 @@ def _load(settings: Mapping[str, Any], processes: int) -> tuple[Any, Any, Any]:
     check_batch_size(recipe, processes)
     data = dataset(settings["data"])
     check_training(data, recipe)
-    return *network(settings, data.x_train.shape[-1], data.num_classes), data
+    put = held.enter_context(on_device(device, settings, processes))
+    channels, precision = data.x_train.shape[-1], settings["precision"]
+    module, model = network(settings, channels, data.num_classes, precision)
+    return module, put(model), data
 
 
 def _train(run: Run, checkpoint: Checkpoint | None, module: Any, model: Any, data: Any) -> int:
@@ -131,13 +139,14 @@ def _train(run: Run, checkpoint: Checkpoint | None, module: Any, model: Any, dat
     return 0
 
 
-def _train_along(world: Any) -> int:
+def _train_along(world: Any, device: str) -> int:
     """Train as rank 0 does, without a folder; it says what goes wrong here too."""
     settings = world.broadcast_object(None)
     if settings is not None:
-        module, model, data = _load(settings, world.size)
-        with contextlib.suppress(ValueError, FloatingPointError):
-            module.fit(model, data, progress=False, **_recipe(settings))
+        with contextlib.ExitStack() as held:
+            module, model, data = _load(settings, world.size, device, held)
+            with contextlib.suppress(ValueError, FloatingPointError):
+                module.fit(model, data, progress=False, **_recipe(settings))
     return 0
 
 

@@ -30,7 +30,7 @@ def replicas(model: keras.Model) -> int:
     return count
 
 
-def check(model: keras.Model, recipe: Recipe) -> None:
+def check(model: keras.Model, recipe: Recipe, optimizer: Any = None) -> None:
     """Raise ``ValueError`` unless the replicas are there and can share the batch equally."""
     strategy = model.distribute_strategy
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -44,6 +44,8 @@ def check(model: keras.Model, recipe: Recipe) -> None:
     created = strategy.extended.variable_created_in_scope
     if count > 1 and not all(created(v.value) for v in model.variables):
         raise ValueError("model must be built under strategy.scope(), got one from outside")
+    if count > 1 and optimizer and not all(created(v.value) for v in optimizer.variables):
+        raise ValueError("optimizer must be built under strategy.scope(), got one from outside")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndar
 
     Returns
     -------
-    (N, ...), channels or classes last.
+    (N, ...), channels or classes last; float32 where the model computes in 16 bits.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def predict(model: keras.Model, x: np.ndarray, batch_size: int = 256) -> np.ndar
     check_axes("x", model, x)
     parts = []
     for batch in (x[i : i + batch_size] for i in range(0, len(x), batch_size)):
-        outputs = np.asarray(model.predict_on_batch(batch))
+        outputs = in_32_bits(np.asarray(model.predict_on_batch(batch)))
         parts.append(outputs[: len(batch)])  # each replica of a strategy returns all of them
     return np.concatenate(parts)
 
@@ -63,6 +63,17 @@ def check_axes(name: str, model: keras.Model, x: np.ndarray) -> None:
     expected = getattr(model, "input_shape", None)
     if isinstance(expected, tuple):
         _checks.rank(name, np.shape(x), len(expected), f"like {expected}")
+
+
+def in_32_bits(x: np.ndarray) -> np.ndarray:
+    """Return floats of 16 bits as those of 32, in which sums and norms are safe; others as is."""
+    return x.astype(np.float32) if x.dtype.name in ("float16", "bfloat16") else x
+
+
+def computes_in_bfloat16(model: keras.Model) -> bool:
+    """Whether the model was built to multiply in bfloat16 what is kept in float32, or in part."""
+    layers = [layer for layer in model._flatten_layers() if layer.variables]
+    return any(layer.compute_dtype == "bfloat16" for layer in layers)
 
 
 def weight_dtype(model: keras.Model) -> str:

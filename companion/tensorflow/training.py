@@ -14,18 +14,23 @@ from keras import ops
 from tqdm.auto import tqdm
 
 from companion import _checks
+from companion.checkpoint import Checkpoint, History
 from companion.recipe import (
-    Checkpoint,
-    History,
     Recipe,
     batches,
     check_classes,
+    check_precision,
     check_training,
     divergence_error,
 )
 from companion.tensorflow import distributed
-from companion.tensorflow.optimizers import make_optimizer
-from companion.tensorflow.prediction import check_axes, numpy_dtype, weight_dtype
+from companion.tensorflow.optimizers import OwnOptimizer, choose_optimizer, make_optimizer
+from companion.tensorflow.prediction import (
+    check_axes,
+    computes_in_bfloat16,
+    numpy_dtype,
+    weight_dtype,
+)
 
 
 def use_threads(threads: int = 1) -> None:
@@ -68,10 +73,17 @@ def fit(
     progress: whether to show a bar on stderr, default True.
     resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
         and ends as it would have without the interruption, bit for bit at the same number of
-        threads. Default None: a run from the start.
+        threads. It may go on on another device, whose rounding and random numbers are its own.
+        Default None: a run from the start.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
-        replicas together.
+        weight_decay, label_smoothing, shift, seed, optimizer, loss, precision,
+        learning_rate_factors. ``batch_size`` is that of all replicas together. ``precision`` may be
+        ``"bfloat16"`` for a model that was built under
+        ``keras.config.set_dtype_policy("mixed_bfloat16")``, since a layer keeps the policy it was
+        built under; such a model always computes so. ``optimizer`` may be a
+        ``keras.optimizers.Optimizer`` instead of a name. It decays weights as it was told; in every
+        step the cycle multiplies its learning rate, its peak, which it has again afterwards. One
+        with a schedule of its own keeps that. To resume, give one with the same settings.
 
     Returns
     -------
@@ -79,9 +91,10 @@ def fit(
 
     Raises
     ------
-    ValueError: settings, examples or labels out of their range, a batch that the replicas cannot
-        share equally, or a checkpoint of another run, model or framework; nothing has been trained
-        then.
+    ValueError: settings, examples or labels out of their range, an optimizer built for variables
+        that are not those that are trained, or given a rate beside its own, a batch that the
+        replicas cannot share equally, or a checkpoint of another run, model or framework; nothing
+        has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     history = History() if resume is None else resume.history
@@ -98,20 +111,21 @@ def train(
     resume: Checkpoint | None = None,
     **settings: Any,
 ) -> Iterator[Checkpoint]:
-    """Train as :func:`fit` does, and yield a :class:`companion.recipe.Checkpoint` after each epoch.
+    """Train as :func:`fit` does; yield a :class:`companion.checkpoint.Checkpoint` after each epoch.
 
     Arguments and errors are those of :func:`fit`; the work, checks included, begins with the first
     ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
     """
-    recipe = Recipe(**settings)
-    x, y = _checked(model, data, recipe)
+    recipe, own = choose_optimizer(model, settings)
+    x, y = _checked(model, data, recipe, own)
     steps = len(x) // recipe.batch_size
     with distributed.scope(model):
-        _compile(model, recipe, steps)
+        _compile(model, recipe, steps, own)
         if resume is not None:
             _restore(model, resume, recipe)
-    watch = _Watch(recipe, steps, History() if resume is None else resume.history, progress)
-    with watch.bar:
+    history = History() if resume is None else resume.history
+    watch = _Watch(recipe, steps, history, progress, None if own is None else OwnOptimizer(own))
+    with watch:
         for epoch in range(len(watch.history.loss), recipe.epochs):
             # A whole epoch as arrays: Keras's path for generators doubles the time of a small step.
             inputs, targets = map(np.concatenate, zip(*batches(x, y, recipe, epoch), strict=True))
@@ -130,10 +144,18 @@ def train(
             yield Checkpoint(recipe, watch.history, arrays)
 
 
-def _checked(model: keras.Model, data: Any, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+def _checked(
+    model: keras.Model, data: Any, recipe: Recipe, own: keras.optimizers.Optimizer | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the training part, ready for the model; raise unless all that is given fits."""
+    check_precision(recipe, numpy_dtype(model))
+    if recipe.precision == "bfloat16" and not computes_in_bfloat16(model):
+        raise ValueError(
+            "precision must be 'float32' unless the model was built under "
+            "keras.config.set_dtype_policy('mixed_bfloat16'), got 'bfloat16'"
+        )
     x, y = check_training(data, recipe, numpy_dtype(model))
-    distributed.check(model, recipe)
+    distributed.check(model, recipe, own)
     check_axes("x_train", model, x)
     shape = getattr(model, "output_shape", None)
     if recipe.loss == "cross_entropy" and isinstance(shape, tuple):
@@ -141,18 +163,21 @@ def _checked(model: keras.Model, data: Any, recipe: Recipe) -> tuple[np.ndarray,
     return x, y
 
 
-def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+def _compile(
+    model: keras.Model, recipe: Recipe, steps: int, own: keras.optimizers.Optimizer | None
+) -> None:
     dtype = weight_dtype(model)
     if recipe.loss == "cross_entropy":
         loss, metrics = CrossEntropy(recipe.label_smoothing, dtype=dtype), [accuracy]
     else:
         loss, metrics = keras.losses.MeanSquaredError(dtype=dtype), []
-    model.compile(make_optimizer(model, recipe, steps), loss, metrics=metrics)
+    model.compile(make_optimizer(model, recipe, steps, own), loss, metrics=metrics)
 
 
 def _restore(model: keras.Model, resume: Checkpoint, recipe: Recipe) -> None:
     """Put model and optimizer where the checkpoint has them; raise unless it fits."""
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
     variables = _state_tensors(model)
     resume.check(recipe, variables)
     for name, variable in variables.items():
@@ -210,22 +235,46 @@ def _labels(labels: Any, logits: Any) -> Any:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Progress bar, history, and the stop on NaN."""
+    """Progress bar, history, the rate of an optimizer of the caller's, and the stop on NaN."""
 
-    def __init__(self, recipe: Recipe, steps: int, history: History, progress: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        steps: int,
+        history: History,
+        progress: bool,
+        own: OwnOptimizer | None,
+    ) -> None:
         super().__init__()
-        self.recipe, self.steps, self.history = recipe, steps, history
+        self.recipe, self.steps, self.history, self.own = recipe, steps, history, own
         self.epoch = len(history.loss)
         total, done, disable = recipe.epochs * steps, self.epoch * steps, None if progress else True
         self.bar = tqdm(total=total, initial=done, unit="step", disable=disable)
 
+    def __enter__(self) -> None:
+        self.bar.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self.own is not None:
+            self.own.end_step()  # of a step that was interrupted
+        self.bar.__exit__(*error)
+
     def rate(self, step: int) -> float:
-        return self.recipe.rate(self.epoch * self.steps + step, self.recipe.epochs * self.steps)
+        """Return the learning rate of a step of this epoch, which is behind it."""
+        rate = self.recipe.rate(self.epoch * self.steps + step, self.recipe.epochs * self.steps)
+        return rate if self.own is None else self.own.rate(rate)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch, self.start = epoch, time.perf_counter()
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.own is not None:
+            step, steps = self.epoch * self.steps + batch, self.recipe.epochs * self.steps
+            self.own.begin_step(self.recipe.rate(step, steps))
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.own is not None:
+            self.own.end_step()
         # Keras reports the mean over the epoch so far: one bad step shows at once.
         if not math.isfinite(logs["loss"]):
             raise divergence_error(float(logs["loss"]), self.epoch, batch, self.rate(batch))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
+from companion.torch._devices import own_generators, random_states, set_random_states
 from companion.torch._tracing import in_transform
 
 
@@ -94,8 +95,8 @@ class Recomputation:
             (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
             for kind in kinds
         ]
-        self.devices = [x.device] if kinds - {"cpu"} else []
-        self.random: list[Tensor] | None = _random_states(self.devices)
+        self.devices = own_generators(x.device)
+        self.random: list[Tensor] | None = random_states(self.devices)
         self.handles: list[weakref.ref[_Handle]] = []
         self.found: weakref.WeakKeyDictionary[_Handle, Any] = weakref.WeakKeyDictionary()
 
@@ -105,7 +106,7 @@ class Recomputation:
         with saved_tensors_hooks(self._pack, lambda packed: self._unpack(packed, again)):
             yield
         if self.random is not None:
-            after = _random_states(self.devices)
+            after = random_states(self.devices)
             if all(torch.equal(a, b) for a, b in zip(self.random, after, strict=True)):
                 self.random = None  # nothing was drawn: 5 kB that need not be kept
 
@@ -142,9 +143,9 @@ class Recomputation:
                 if now != (dtype, enabled):
                     stack.enter_context(torch.autocast(kind, dtype, enabled))
             if self.random is not None:
-                before = _random_states(self.devices)
-                stack.callback(_set_random_states, self.devices, before)
-                _set_random_states(self.devices, self.random)
+                before = random_states(self.devices)
+                stack.callback(set_random_states, self.devices, before)
+                set_random_states(self.devices, self.random)
             try:
                 for module, training in self.modes:
                     module.training = training
@@ -182,14 +183,3 @@ class Recomputation:
 
 def _never(packed: Any) -> Tensor:
     raise RuntimeError("a repetition has no backward pass of its own")
-
-
-def _random_states(devices: list[torch.device]) -> list[Tensor]:
-    own = [torch.get_device_module(device).get_rng_state(device) for device in devices]
-    return [torch.get_rng_state(), *own]
-
-
-def _set_random_states(devices: list[torch.device], states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    for device, state in zip(devices, states[1:], strict=True):
-        torch.get_device_module(device).set_rng_state(state, device)

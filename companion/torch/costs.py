@@ -1,4 +1,7 @@
-"""Measuring what a network costs: parameters, arithmetic, memory, time."""
+"""Measuring what a network costs: parameters, arithmetic, memory, time.
+
+Inputs go to the model's device.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from companion.measures import LayerCost, Timing, time_in_turns
+from companion.torch._devices import to_device_of
 from companion.torch.layers import in_inference_mode
 from companion.torch.prediction import watched_copy
 from companion.torch.residual import Residual
@@ -103,7 +107,7 @@ def _run(model: nn.Module, x: Tensor, hooks: Mapping[nn.Module, Callable[..., No
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
         with in_inference_mode(model), torch.no_grad():
-            model(x.clone())
+            model(to_device_of(model, x).clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -115,7 +119,7 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
     Every storage that autograd saves is counted once; parameters and the input are not, since they
     exist anyway.
     """
-    _, x = watched_copy(x)
+    _, x = watched_copy(model, x)
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
     kept: dict[int, Tensor] = {}
 
@@ -149,7 +153,7 @@ def peak_saved_bytes(model: nn.Module, x: Tensor) -> int:
     ----------
     model: in its own mode. x: a batch of its input. The outputs' sum takes the place of a loss.
     """
-    _, x = watched_copy(x)
+    _, x = watched_copy(model, x)
     gradients = [(p, p.grad) for p in model.parameters()]
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers(), x)}
     held: dict[int, int] = {}
@@ -196,7 +200,7 @@ def block_time(block: Residual, x: Tensor, repetitions: int = 15, training: bool
     plain = Residual(
         block.branch, None, activation=block.activation, preactivation=block.preactivation
     )
-    x = x.detach().clone().requires_grad_(training)
+    x = to_device_of(block, x.detach()).clone().requires_grad_(training)
 
     def step(module: nn.Module) -> Callable[[], None]:
         def call() -> None:

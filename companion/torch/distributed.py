@@ -15,7 +15,6 @@ shard alone. A network uses the same parameters in every step.
 
 from __future__ import annotations
 
-import copy
 import os
 import warnings
 import zlib
@@ -27,9 +26,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from companion.torch.whole_batch_norm import convert_batch_norm
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,16 @@ def current_world() -> World:
 
 @contextmanager
 def process_group() -> Iterator[World]:
-    """Join the processes that ``torchrun`` started, each with its GPU, until the block ends.
+    """Join the processes that ``torchrun`` started, each with its own GPU, until the block ends.
 
     Alone where there are no others. A group that has been joined already is used and kept.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield current_world()
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    local = int(os.environ["LOCAL_RANK"])
+    if local < torch.cuda.device_count():  # else they train on the CPU, or share what is there
+        torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         with warnings.catch_warnings():  # a copy more of a small convolution's gradient
@@ -112,64 +113,3 @@ def data_parallel(model: nn.Module) -> nn.Module:
     parallel = DistributedDataParallel(convert_batch_norm(model), static_graph=True)
     parallel.training = model.training  # the wrapper alone: the parts have their own modes
     return parallel
-
-
-def convert_batch_norm(model: nn.Module) -> nn.Module:
-    """Return a copy, with the model's own parameters and buffers, whose norms see the whole batch.
-
-    Like ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``, which the companion's networks may be
-    given to as well, but subclasses keep their checks, and CPUs, where that refuses to work, get
-    :class:`WholeBatchNorm`.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    converted = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    synced = nn.SyncBatchNorm if any(tensor.is_cuda for tensor in tensors) else WholeBatchNorm
-    for norm in converted.modules():
-        if isinstance(norm, _BatchNorm) and not isinstance(norm, nn.SyncBatchNorm):
-            norm.__class__ = type(type(norm).__name__, (type(norm), synced), {})
-            vars(norm)["process_group"] = None  # SyncBatchNorm's word for all processes
-    return converted
-
-
-class WholeBatchNorm(_BatchNorm):
-    """A batch norm over the shards (N, C, ...) of all processes, in plain differentiable PyTorch.
-
-    The mean comes first, then the deviations: a difference of large squares would lose digits.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        axes, each = (0, *range(2, x.ndim)), (1, -1, *(1 for _ in x.shape[2:]))
-        own = x.new_full((1,), x.numel() // x.shape[1])
-        sums, count = _all_reduce(torch.cat([x.sum(axes), own])).split((x.shape[1], 1))
-        mean = sums / count
-        centered = x - mean.view(each)
-        variance = _all_reduce(centered.square().sum(axes)) / count
-        running_mean, running_var = self.running_mean, self.running_var
-        if self.track_running_stats and running_mean is not None and running_var is not None:
-            batches = self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-            rate = 1 / int(batches) if self.momentum is None else self.momentum
-            running_mean.lerp_(mean.detach(), rate)
-            running_var.lerp_((variance * count / (count - 1)).detach(), rate)
-        y = centered * torch.rsqrt(variance + self.eps).view(each)
-        return y if self.weight is None else y * self.weight.view(each) + self.bias.view(each)
-
-
-class _AllReduce(torch.autograd.Function):
-    """The sum over all processes. The loss is one too, so gradients are summed in the same way."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _all_reduce(gradient)
-
-
-def _all_reduce(x: Tensor) -> Tensor:
-    total: Tensor = _AllReduce.apply(x)
-    return total

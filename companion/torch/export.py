@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import _onnx
+from companion.torch._devices import first_float
 from companion.torch.layers import in_inference_mode
 
 
@@ -46,6 +48,8 @@ def export_onnx(
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     with _onnx.exported(path, x, channels_last, "onnxscript") as (example, written), _quiet():
         images = torch.from_numpy(np.repeat(example[:1], 2, axis=0))  # of one it would be fixed
+        if first_float(model).device.type != "cpu":  # the file is the same from everywhere
+            model = copy.deepcopy(model).cpu()
         with in_inference_mode(model), torch.no_grad():
             ordered = _Ordered(model, channels_last).eval()
             ordered(images)  # a model that cannot be called says better why than the exporter

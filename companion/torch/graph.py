@@ -34,13 +34,13 @@ def operation_graph(module: Callable[[Tensor], Tensor], x: Tensor) -> list[Opera
     Parameters
     ----------
     module: differentiable; it runs once as it is, and in training mode a batch norm takes note.
-    x: its input, a batch.
+    x: its input, a batch, which goes to the device of a module with parameters.
 
     Raises
     ------
     ValueError: an output that no operation made of x.
     """
-    leaf, given = watched_copy(x)
+    leaf, given = watched_copy(module, x)
     copied: Any = given.grad_fn
     found: dict[Any, Operation | None] = {}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from companion import _checks
 from companion.recipe import check_examples, check_labels
+from companion.torch._devices import first_float, to_device_of
 from companion.torch.layers import in_inference_mode
 
 
@@ -68,12 +69,6 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(1) == labels)[labels >= 0].float().mean())
 
 
-def first_float(model: nn.Module) -> Tensor:
-    """Return a parameter that says where the model is, and in which precision."""
-    tensors = (p for p in (*model.parameters(), *model.buffers()) if p.is_floating_point())
-    return next(tensors, torch.empty(0, dtype=torch.float32))
-
-
 def numpy_dtype(model: nn.Module) -> str:
     """Return the precision of the arrays that the model takes."""
     return "float64" if first_float(model).dtype == torch.float64 else "float32"
@@ -96,12 +91,13 @@ def as_array(x: Any) -> np.ndarray:
     return to_array(x) if isinstance(x, Tensor) else np.asarray(x)
 
 
-def watched_copy(x: Tensor) -> tuple[Tensor, Tensor]:
+def watched_copy(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return a leaf with x's values that asks for a gradient, if floats can, and a copy of it.
 
-    The copy is for the model, which may write over it. The leaf then holds what came in.
+    Both are on the module's device. The copy is for the module, which may write over it. The leaf
+    then holds what came in.
     """
-    leaf = x.detach().clone()
+    leaf = to_device_of(module, x.detach()).clone()
     if leaf.is_floating_point():
         leaf.requires_grad_()
     return leaf, leaf.clone()

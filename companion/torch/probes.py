@@ -1,6 +1,7 @@
 """Measuring instruments: what flows through a network, what it costs, what each block does.
 
-They take models and inputs of any precision; norms and variances are computed in 32 bits at least.
+They take models of any precision, on any device, to which inputs go. Norms and variances are
+computed in 32 bits at least.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from companion import _checks
+from companion.torch._devices import to_device_of
 from companion.torch.graph import operation_graph
 from companion.torch.lesions import swapped_blocks, without_blocks
 from companion.torch.prediction import in_32_bits, to_array, watched_copy
@@ -76,14 +78,15 @@ def activation_variances(
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            variances[name] = float(output.double().var(correction=0))
+            # On the CPU, since Apple's graphics cards have no float64.
+            variances[name] = float(output.cpu().double().var(correction=0))
 
         return hook
 
     handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in wanted]
     try:
         with torch.no_grad():
-            model(x.clone())
+            model(to_device_of(model, x).clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -97,7 +100,7 @@ def input_gradients(model: nn.Module, x: Tensor) -> np.ndarray:
     shattering. (N, ...) to (N, number of inputs). In training mode batch norm couples the examples,
     as it does in the paper (arXiv 1702.08591).
     """
-    leaf, given = watched_copy(x)
+    leaf, given = watched_copy(model, x)
     (gradient,) = torch.autograd.grad(model(given).sum(), leaf)
     return to_array(gradient.flatten(1))
 
@@ -117,7 +120,9 @@ def block_jacobian(block: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
     """
     if len(x) != 1:
         raise ValueError(f"x must hold one example, got {len(x)}")
-    jacobian: Any = torch.autograd.functional.jacobian(lambda x: block(x.clone()), x)
+    jacobian: Any = torch.autograd.functional.jacobian(
+        lambda x: block(x.clone()), to_device_of(block, x)
+    )
     return to_array(jacobian.reshape(-1, x.numel()))
 
 
@@ -150,14 +155,14 @@ def path_gradients(blocks: Sequence[Residual], x: Tensor, loss: Callable[[Tensor
         raise ValueError(
             "blocks must be residual connections of one stream with a shortcut, at least one"
         )
-    inputs = [x.detach()]
+    inputs = [to_device_of(nn.ModuleList(blocks), x.detach())]
     with torch.no_grad():
         for block in blocks:
             inputs.append(block(inputs[-1].clone()))
-    last, given = watched_copy(inputs.pop())
+    last, given = watched_copy(blocks[-1], inputs.pop())
     gradients = list(torch.autograd.grad(loss(given), last))  # by length, so far zero
     for block, at in zip(reversed(blocks), reversed(inputs), strict=True):
-        (past, one), (through, other) = watched_copy(at), watched_copy(at)
+        (past, one), (through, other) = (watched_copy(block, at) for _ in range(2))
         assert block.shortcut is not None and block.merge is not None
         shortcut = block.shortcut(block.preactivation(one))
         branch = block.run_branch(block.preactivation(other), (), {})

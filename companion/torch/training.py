@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,24 +16,29 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from companion import _checks
+from companion.checkpoint import Checkpoint, History
 from companion.recipe import (
-    Checkpoint,
-    History,
     Recipe,
     batches,
     check_batch_size,
     check_classes,
+    check_precision,
     check_training,
     divergence_error,
 )
+from companion.torch._devices import (
+    first_float,
+    own_generators,
+    random_states,
+    set_random_states,
+)
 from companion.torch.distributed import World, checksum, current_world, data_parallel
 from companion.torch.layers import in_training_mode
-from companion.torch.optimizers import Optimizer, make_optimizer
+from companion.torch.optimizers import Optimizer, OwnOptimizer, choose_optimizer, make_optimizer
 from companion.torch.prediction import (
     accuracy,
     as_array,
     channels_second,
-    first_float,
     in_32_bits,
     numpy_dtype,
     predict,
@@ -80,10 +86,15 @@ def fit(
     progress: whether to show a bar on stderr, default True; of several processes rank 0 shows it.
     resume: of an interrupted run with the same settings, from :func:`train`. It goes on from there
         and ends as it would have without the interruption, bit for bit at the same number of
-        threads and processes. Default None: a run from the start. Rank 0's is everybody's.
+        threads and processes. It may go on on another device, whose rounding and random numbers
+        are its own. Default None: a run from the start. Rank 0's is everybody's.
     settings: fields of :class:`companion.recipe.Recipe`: epochs, batch_size, learning_rate,
-        weight_decay, label_smoothing, shift, seed, optimizer, loss. ``batch_size`` is that of all
-        processes together.
+        weight_decay, label_smoothing, shift, seed, optimizer, loss, precision,
+        learning_rate_factors. ``batch_size`` is that of all processes together. ``optimizer`` may
+        be a ``torch.optim.Optimizer`` over the model's parameters instead of a name. It decays
+        weights and groups parameters as it was told; in every step the cycle multiplies the
+        learning rate of each group, its peak, which the group has again afterwards. To resume,
+        give one with the same settings.
 
     Returns
     -------
@@ -91,9 +102,10 @@ def fit(
 
     Raises
     ------
-    ValueError: settings, examples or labels out of their range, a model in float16, a batch that
-        the processes cannot share equally, inputs that differ between processes, or a checkpoint of
-        another run, model or framework; nothing has been trained then.
+    ValueError: settings, examples or labels out of their range, a model in float16, an optimizer
+        whose parameters are not those that are trained, or given a rate beside its own, a batch
+        that the processes cannot share equally, inputs that differ between processes, or a
+        checkpoint of another run, model or framework; nothing has been trained then.
     FloatingPointError: the loss became NaN or infinite.
     """
     history = History() if resume is None else resume.history
@@ -110,15 +122,15 @@ def train(
     resume: Checkpoint | None = None,
     **settings: Any,
 ) -> Iterator[Checkpoint]:
-    """Train as :func:`fit` does, and yield a :class:`companion.recipe.Checkpoint` after each epoch.
+    """Train as :func:`fit` does; yield a :class:`companion.checkpoint.Checkpoint` after each epoch.
 
     Arguments and errors are those of :func:`fit`; the work, checks included, begins with the first
     ``next``. Between epochs the model may be looked at: its weights are those of the checkpoint.
     """
-    recipe, world = Recipe(**settings), current_world()
+    world, (recipe, own) = current_world(), choose_optimizer(model, settings)
     x, y = _checked(model, data, recipe, world)
     resume = world.broadcast_object(resume)
-    optimizer = make_optimizer(model, recipe)
+    optimizer = make_optimizer(model, recipe, own)
     history = History() if resume is None else resume.history
     steps = len(x) // recipe.batch_size
     if resume is not None:
@@ -139,18 +151,19 @@ def train(
             with in_training_mode(network):
                 for step, (inputs, targets) in enumerate(batches(x, y, recipe, epoch)):
                     rate = recipe.rate(epoch * steps + step, recipe.epochs * steps)
-                    output = network(to_tensor(world.shard(inputs), model))
                     share = _share(targets, recipe, world)
-                    loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
+                    with _precision(recipe, model):
+                        output = network(to_tensor(world.shard(inputs), model))
+                        loss, accuracy = _loss_and_accuracy(output, world.shard(targets), recipe)
                     value, accuracy = world.all_reduce(share * loss.item(), share * accuracy)
                     if not math.isfinite(value):
-                        raise divergence_error(value, epoch, step, rate)
+                        raise divergence_error(value, epoch, step, rate * optimizer.peak)
                     (loss * (share * world.size)).backward()  # the processes' mean is the loss
                     optimizer.step(rate)
                     total_loss += value
                     total_accuracy += accuracy
                     bar.update()
-            seconds = time.perf_counter() - start
+            seconds, rate = time.perf_counter() - start, rate * optimizer.peak
             history = history.append(total_loss / steps, total_accuracy / steps, seconds, rate)
             bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
             yield Checkpoint(recipe, history, _arrays(model, optimizer))
@@ -165,6 +178,7 @@ def _checked(
             "model must be trained in float64, float32 or bfloat16, got parameters in float16, in "
             "which gradients vanish or overflow"
         )
+    check_precision(recipe, numpy_dtype(model))
     given = {n: getattr(data, n) for n in ("x_train", "y_train", "num_classes") if hasattr(data, n)}
     arrays = {n: as_array(v) if isinstance(v, Tensor) else v for n, v in given.items()}
     x, y = check_training(SimpleNamespace(**arrays), recipe, numpy_dtype(model))
@@ -182,6 +196,13 @@ def _checked(
         logits = predict(model, x[:1])
         check_classes(logits.shape[-1], data.num_classes)
     return x, y
+
+
+def _precision(recipe: Recipe, model: nn.Module) -> AbstractContextManager[Any]:
+    """Return what lets the operations within compute in the recipe's precision."""
+    if recipe.precision == "float32":
+        return nullcontext()  # and not a disabled autocast: the caller may have one
+    return torch.autocast(first_float(model).device.type, torch.bfloat16)
 
 
 def _share(targets: np.ndarray, recipe: Recipe, world: World) -> float:
@@ -204,35 +225,42 @@ def _loss_and_accuracy(output: Tensor, targets: np.ndarray, recipe: Recipe) -> t
     return loss, accuracy(logits, labels)
 
 
-def _state_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+def _state_tensors(model: nn.Module, optimizer: Optimizer | OwnOptimizer) -> dict[str, Tensor]:
     """Return all that a step changes, by name, but for the random generators."""
-    moments = {
-        f"optimizer.{kind}.{i}": tensor
-        for kind, tensors in optimizer.moments().items()
-        for i, tensor in enumerate(tensors)
-    }
-    return {**{f"model.{name}": t for name, t in model.state_dict().items()}, **moments}
+    model_state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    return model_state | {f"optimizer.{name}": t for name, t in optimizer.state().items()}
 
 
-def _arrays(model: nn.Module, optimizer: Optimizer) -> dict[str, np.ndarray]:
+def _arrays(model: nn.Module, optimizer: Optimizer | OwnOptimizer) -> dict[str, np.ndarray]:
     """Return copies of all that a step changes, and of the states of the random generators."""
-    tensors = {**_state_tensors(model, optimizer), "generator": torch.get_rng_state()}
-    device = first_float(model).device
-    if device.type == "cuda":
-        tensors["generator.cuda"] = torch.cuda.get_rng_state(device)
+    devices = own_generators(first_float(model).device)
+    names = ["generator", *(f"generator.{device.type}" for device in devices)]
+    generators = dict(zip(names, random_states(devices), strict=True))
+    tensors = _state_tensors(model, optimizer) | generators
     return {name: to_array(tensor).copy() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
 def _restore(
-    model: nn.Module, optimizer: Optimizer, resume: Checkpoint, recipe: Recipe, steps: int
+    model: nn.Module,
+    optimizer: Optimizer | OwnOptimizer,
+    resume: Checkpoint,
+    recipe: Recipe,
+    steps: int,
 ) -> None:
     """Put model, optimizer and generators where the checkpoint has them; raise unless it fits."""
-    resume.check(recipe, _arrays(model, optimizer))
+    # Generators of another device are of no use here. An optimizer of the caller's, which has no
+    # state before its first step, cannot be asked what it will have.
+    but = ("generator.", *(["optimizer."] if isinstance(optimizer, OwnOptimizer) else []))
+    resume.check(recipe, _arrays(model, optimizer), but)
     tensors = {name: torch.from_numpy(array) for name, array in resume.arrays.items()}
-    for name, tensor in _state_tensors(model, optimizer).items():
-        tensor.copy_(tensors[name])
-    torch.set_rng_state(tensors["generator"])
-    if "generator.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["generator.cuda"], first_float(model).device)
-    optimizer.step_count = resume.epoch * steps
+    for name, tensor in model.state_dict().items():
+        tensor.copy_(tensors[f"model.{name}"])
+    of_optimizer = {n: t for n, t in tensors.items() if n.startswith("optimizer.")}
+    optimizer.restore(
+        {n.removeprefix("optimizer."): t for n, t in of_optimizer.items()}, resume.epoch * steps
+    )
+    devices = own_generators(first_float(model).device)
+    devices = [device for device in devices if f"generator.{device.type}" in tensors]
+    states = [tensors[n] for n in ("generator", *(f"generator.{d.type}" for d in devices))]
+    set_random_states(devices, states)

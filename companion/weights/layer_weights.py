@@ -73,6 +73,43 @@ def layer_weights(model: Any, meta: bool = False) -> Iterator[LayerWeights]:
     )
 
 
+def named_parameters(model: Any) -> list[tuple[str, Any]]:
+    """Return the parameters of a PyTorch or the variables of a Keras model, by canonical names.
+
+    Frozen ones too, and those of layers of unknown kind under names of their own. Batch statistics
+    are not parameters.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        return list(_keras_parameters(model, sys.modules["keras"], ""))
+    return [
+        (_joined(canonical_name(path), _OF_LSTM.get(key, key)), parameter)
+        for path, module in model.named_modules()
+        for key, parameter in module.named_parameters(recurse=False)
+    ]
+
+
+def _keras_parameters(layer: Any, keras: Any, name: str) -> Iterator[tuple[str, Any]]:
+    found = _keras_kind(layer, keras)
+    if found is not None:
+        kind, attributes = found
+        holder = layer.cell if kind == "lstm" else layer
+        for key, attribute in attributes.items():
+            variable = getattr(holder, attribute, None)
+            if variable is not None and not key.startswith("running"):
+                yield _joined(name, key), variable
+        return
+    children = keras_children(layer)
+    below = {id(v) for _, child in children for v in child.weights}
+    yield from ((_joined(name, v.name), v) for v in layer.weights if id(v) not in below)
+    for child_name, child in children:
+        yield from _keras_parameters(child, keras, _joined(name, child_name))
+
+
+def _joined(*names: str) -> str:
+    return ".".join(filter(None, names))
+
+
 def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWeights]:
     nn = torch.nn
     kinds = {
@@ -97,8 +134,7 @@ def _torch_layer_weights(model: Any, torch: Any, meta: bool) -> Iterator[LayerWe
         if kind is None or (kind == "lstm" and not hasattr(module, "single_bias")):
             raise ValueError(_unknown(name, module))
         if kind == "lstm":  # two biases that add; the companion's LSTM keeps the second at zero
-            keep = {"weight_ih_l0": "weight_ih", "weight_hh_l0": "weight_hh", "bias_ih_l0": "bias"}
-            tensors = {canonical: tensors[own] for own, canonical in keep.items()}
+            tensors = {key: tensors[own] for own, key in _OF_LSTM.items() if own in tensors}
 
         def assign(key: str, array: np.ndarray, tensors: dict = tensors) -> None:
             if array.dtype.name == "bfloat16":  # Keras's
@@ -153,9 +189,7 @@ def _keras_layer_weights(layer: Any, keras: Any, name: str) -> Iterator[LayerWei
         if any(id(v) not in below for v in layer.trainable_weights):
             raise ValueError(_unknown(name, layer))
         for child_name, child in children:
-            yield from _keras_layer_weights(
-                child, keras, f"{name}.{child_name}" if name else child_name
-            )
+            yield from _keras_layer_weights(child, keras, _joined(name, child_name))
         return
     kind, attributes = found
     if not layer.built:
@@ -241,6 +275,8 @@ def _same(array: np.ndarray) -> np.ndarray:
     return array
 
 
+#: PyTorch's names of an LSTM's parameters, and the canonical ones.
+_OF_LSTM = {"weight_ih_l0": "weight_ih", "weight_hh_l0": "weight_hh", "bias_ih_l0": "bias"}
 #: Keras keeps (k, k, in, out) and (in, out); the canonical layout is (out, in, k, k), (out, in).
 _TO_CANONICAL: dict[tuple[str, str], Callable[[np.ndarray], np.ndarray]] = {
     ("conv", "weight"): lambda a: np.moveaxis(a, (-1, -2), (0, 1)),

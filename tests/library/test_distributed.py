@@ -28,7 +28,8 @@ from companion.__main__ import main
 from companion.data import digits8
 from companion.recipe import Recipe
 from companion.torch import distributed
-from companion.torch.distributed import World, convert_batch_norm, process_group
+from companion.torch.distributed import World, process_group
+from companion.torch.whole_batch_norm import WholeBatchNorm, convert_batch_norm
 from tests.library.harness import tiny
 from tests.limits import HANG_SECONDS
 
@@ -142,6 +143,17 @@ CASES = {
     "sequences, norms of their own layout": (over_time, sequences, ADAM),
     "parameters without gradient": (with_unused, numbers, {**ADAM, "loss": "squared_error"}),
 }
+
+
+def adamw(framework, model):
+    if framework is cp:
+        return torch.optim.AdamW(model.parameters(), lr=0.01)
+    return framework.training.keras.optimizers.AdamW(0.01)
+
+
+OWN = {**SGD, "optimizer": adamw}
+del OWN["learning_rate"]
+CASES["an optimizer of one's own"] = (with_batch_norm, images, OWN)
 RANDOM = (random_depth, numbers, {**ADAM, "loss": "squared_error"})
 
 
@@ -150,6 +162,9 @@ def trained(case, framework=cp, other_start=False, scope=contextlib.nullcontext,
     build, data, settings = case
     with scope():
         model = build(framework)
+        own = settings.get("optimizer")
+        if callable(own):
+            settings = {**settings, "optimizer": own(framework, model)}
     if other_start:  # the other processes have to take over how process 0 begins
         weights.initialize(model, seed=9)
     model = model.double() if framework is cp else model
@@ -172,10 +187,21 @@ def in_one_of_two_processes(folder):
         torch.manual_seed(9)
         first = found["random"]["checkpoints"][0] if world.rank == 0 else None
         found["random, resumed"] = trained(RANDOM, other_start=True, resume=first)
+        own = CASES["an optimizer of one's own"]
+        first = found["an optimizer of one's own"]["checkpoints"][0] if world.rank == 0 else None
+        found["own, resumed"] = trained(own, other_start=True, resume=first)
+        found["mixed"] = in_mixed_precision(world)
         found["refused"] = refused_in(world)
         found["norm"] = norms_apart(world)
     with open(f"{folder}/{world.rank}.pickle", "wb") as file:
         pickle.dump(found, file)
+
+
+def in_mixed_precision(world):
+    """Losses of a network in mixed precision, and the types of its weights."""
+    model = with_batch_norm(cp)
+    history = cp.fit(model, images(), **SGD, precision="bfloat16")
+    return history.loss, {t.dtype for t in model.state_dict().values()}
 
 
 def refused_in(world):
@@ -271,6 +297,19 @@ def test_random_layers_draw_for_each_process_and_a_run_resumes_to_the_last_bit(t
         assert same(found["random, resumed"], first["random"])
 
 
+def test_with_an_optimizer_of_one_s_own_a_run_resumes_to_the_last_bit(together):
+    for found in together[:2]:
+        assert same(found["own, resumed"], together[0]["an optimizer of one's own"])
+
+
+def test_two_processes_train_in_mixed_precision(together):
+    plain = cp.fit(with_batch_norm(cp), images(), **SGD)
+    assert together[0]["mixed"] == together[1]["mixed"]
+    losses, kinds = together[0]["mixed"]
+    assert losses == pytest.approx(plain.loss, rel=0.02) and losses != plain.loss
+    assert kinds == {torch.float32, torch.int64}
+
+
 def test_two_processes_say_nothing_that_is_nobody_s_business(together):
     assert "Warning" not in together[2], together[2]
 
@@ -302,7 +341,7 @@ def test_a_converted_network_is_a_copy_with_the_same_tensors():
         assert name == same_name and one is other
     for one, other in zip(model.modules(), converted.modules(), strict=True):
         assert isinstance(other, type(one)) and one.training == other.training
-        assert isinstance(other, distributed.WholeBatchNorm) == isinstance(one, nn.BatchNorm2d)
+        assert isinstance(other, WholeBatchNorm) == isinstance(one, nn.BatchNorm2d)
 
 
 def test_alone_nothing_is_sent_and_arrays_are_whole():
@@ -399,7 +438,7 @@ def test_a_batch_that_cannot_be_shared_leaves_no_folder(tmp_path):
 
 # --- replicas in TensorFlow
 
-REPLICATED = ("images, batch norm", "tokens, ignored labels")
+REPLICATED = ("images, batch norm", "an optimizer of one's own", "tokens, ignored labels")
 
 
 def on_two_replicas(folder):
@@ -438,6 +477,11 @@ def on_two_replicas(folder):
             except ValueError as error:
                 messages.append(str(error))
     x = tokens().x_train
+    own = adamw(ct, model)  # outside of the strategy's scope
+    try:
+        ct.fit(model, tokens(), **{**OWN, "optimizer": own})
+    except ValueError as error:
+        messages.append(str(error))
     here, there = ct.predict(outside, x, 36), ct.predict(model, x, 36)
     found["predicted"] = here.shape, str(here.dtype), float(np.abs(here - there).max())
     found["refused"] = messages
@@ -470,7 +514,8 @@ def test_two_replicas_resume_as_if_nothing_had_happened(replicated):
 def test_replicas_answer_once_and_say_what_does_not_fit(replicated):
     shape, dtype, difference = replicated["predicted"]
     assert shape == (96, 5, 7) and dtype == "float64" and difference < 1e-12
-    several, divided, outside = replicated["refused"]
+    several, divided, outside, optimizer = replicated["refused"]
+    assert "optimizer must be built under strategy.scope()" in optimizer
     assert "the strategy must be one of a single process" in several
     assert "batch_size must be a multiple of the 2 replicas" in divided
     assert "model must be built under strategy.scope()" in outside

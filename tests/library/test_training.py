@@ -14,10 +14,8 @@ from torch import nn
 
 import companion.tensorflow as ct
 import companion.torch as cp
-from companion import data
+from companion import data, weights
 from companion.recipe import Recipe
-from companion.tensorflow.optimizers import make_optimizer as keras_optimizer
-from companion.torch.optimizers import make_optimizer
 from tests.library.harness import refused_alike, tiny
 
 torch.set_num_threads(1)
@@ -39,54 +37,6 @@ def test_first_epoch_agrees_between_frameworks(optimizer, digits):
     here, there = (tiny(f) for f in (cp, ct))
     one, other = cp.fit(here.double(), some, **settings), ct.fit(there, some, **settings)
     assert one.loss == pytest.approx(other.loss, abs=1e-5)  # Keras has the rates in float32
-
-
-def descend(optimizer, parameters, rate=None, steps=10):
-    """Take steps down a bowl, different along every axis."""
-    for step in range(steps):
-        sum(
-            (p**2 * torch.arange(1.0, 1 + p.numel()).view_as(p)).sum() for p in parameters
-        ).backward()
-        optimizer.step() if rate is None else optimizer.step(rate(step))
-        for p in parameters:
-            p.grad = None
-
-
-def start():
-    torch.manual_seed(0)
-    return nn.ParameterList([torch.randn(3, 2), torch.randn(4)]).double()
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_at_a_constant_rate_the_optimizers_are_those_of_torch_optim(name):
-    ours, theirs = start(), start()
-    recipe = Recipe(optimizer=name, weight_decay=0.0 if name == "sgd" else 0.1)
-    descend(make_optimizer(ours, recipe), list(ours), lambda step: 0.01)
-    if name == "sgd":
-        optimizer = torch.optim.SGD(theirs, lr=0.01, momentum=0.9, nesterov=True)
-    else:  # its epsilon stands elsewhere: 1e-8 of a step at most
-        groups = [{"params": [theirs[0]]}, {"params": [theirs[1]], "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1)
-    descend(optimizer, list(theirs))
-    for one, other, before in zip(ours, theirs, start(), strict=True):
-        assert torch.allclose(one, other, rtol=0, atol=1e-12 if name == "sgd" else 1e-7)
-        assert (one - before).abs().min() > 0.01
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_at_the_recipe_s_rate_the_optimizers_are_those_of_keras(name):
-    ours, recipe = start(), Recipe(optimizer=name, epochs=1, weight_decay=0.1)
-    variables = [keras.Variable(p.detach().numpy(), dtype="float64") for p in ours]
-    model = SimpleNamespace(trainable_variables=variables)
-    optimizer = keras_optimizer(model, recipe, steps=10)
-    for _ in range(10):
-        optimizer.apply(
-            [2 * v * np.arange(1.0, 1 + v.numpy().size).reshape(v.shape) for v in variables],
-            variables,
-        )
-    descend(make_optimizer(ours, recipe), list(ours), lambda step: recipe.rate(step, 10))
-    for one, other in zip(ours, variables, strict=True):  # Keras has the rates in float32
-        np.testing.assert_allclose(one.detach().numpy(), other.numpy(), rtol=0, atol=1e-5)
 
 
 def test_keras_goes_on_after_the_recipe(digits):
@@ -176,3 +126,81 @@ def test_a_batch_without_labels_changes_nothing_but_by_decay():
 
 
 test_both_frameworks_refuse_no_threads = refused_alike([("use_threads", (0,), {}, "threads")])
+
+
+# --- precision
+
+
+def under_the_policy(framework):
+    """Return a small network, in Keras built for mixed precision."""
+    if framework is ct:
+        keras.config.set_dtype_policy("mixed_bfloat16")  # tests/conftest.py puts it back
+    return framework.cifar_resnet(8, 2, in_channels=1, seed=0)
+
+
+@pytest.mark.usefixtures("nothing_compiled")
+@pytest.mark.parametrize("framework", [cp, ct])
+def test_mixed_precision_is_close_keeps_weights_and_resumes_to_the_last_bit(framework, digits):
+    some = dataclasses.replace(digits, x_train=digits.x_train[:64], y_train=digits.y_train[:64])
+    settings = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "progress": False}
+    plain = framework.fit(framework.cifar_resnet(8, 2, in_channels=1, seed=0), some, **settings)
+    model = under_the_policy(framework)
+    settings["precision"] = "bfloat16"
+    first, last = framework.train(model, some, **settings)
+    assert last.history.loss == pytest.approx(plain.loss, rel=0.01)
+    assert last.history.loss[0] != plain.loss[0]
+    assert {str(a.dtype) for a in first.arrays.values()} <= {"float32", "int64", "uint8", "int32"}
+    assert {a.dtype for a in weights.named_arrays(model).values()} == {np.dtype("float32")}
+    logits = framework.predict(model, digits.x_test[:4])
+    assert logits.dtype == np.float32
+    rounded = np.asarray(torch.from_numpy(logits).bfloat16().float())
+    # PyTorch's model is in float32 again, Keras's has its policy for good.
+    assert np.array_equal(logits, rounded) == (framework is ct)
+    again = under_the_policy(framework)
+    (end,) = framework.train(again, some, resume=first, **settings)
+    assert end.history.loss == last.history.loss
+    assert all(np.array_equal(end.arrays[n], last.arrays[n]) for n in last.arrays)
+    with pytest.raises(ValueError, match="precision must be 'bfloat16', with which"):
+        framework.fit(again, some, resume=first, **{**settings, "precision": "float32"})
+
+
+def test_in_mixed_precision_the_loss_has_32_bits():
+    seen = {}
+
+    class Watched(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            seen["output"] = y.dtype
+            if y.requires_grad:
+                y.register_hook(lambda gradient: seen.update(gradient=gradient.dtype))
+            return y
+
+    rng = np.random.default_rng(0)
+    data = SimpleNamespace(x_train=rng.random((8, 4)), y_train=rng.random((8, 3)))
+    settings = {"epochs": 1, "batch_size": 8, "loss": "squared_error", "progress": False}
+    model = Watched(4, 3)
+    with torch.no_grad():
+        targets = torch.from_numpy(data.y_train).float()
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(torch.from_numpy(data.x_train).float())
+        expected = (output.float() - targets).square().mean().item()
+    history = cp.fit(model, data, precision="bfloat16", **settings)
+    assert history.loss == (expected,)  # and none that 16 bits could hold
+    assert seen == {"output": torch.bfloat16, "gradient": torch.bfloat16}
+
+
+@pytest.mark.parametrize("framework", [cp, ct])
+def test_where_mixed_precision_is_refused(framework, digits, keras_in_double):
+    model = framework.cifar_resnet(8, 2, in_channels=1, seed=0)
+    model = model.double() if framework is cp else model
+    with pytest.raises(ValueError, match="must be 'float32', which .* float64, got 'bfloat16'"):
+        framework.fit(model, digits, precision="bfloat16")
+    for wrong in ("float16", "bf16", None):
+        with pytest.raises(ValueError, match="precision must be one of 'float32', 'bfloat16'"):
+            framework.fit(model, digits, precision=wrong)
+
+
+def test_keras_s_model_has_to_be_built_for_mixed_precision(digits):
+    model = ct.cifar_resnet(8, 2, in_channels=1, seed=0)
+    with pytest.raises(ValueError, match=r"set_dtype_policy\('mixed_bfloat16'\), got 'bfloat16'"):
+        ct.fit(model, digits, precision="bfloat16")

@@ -21,6 +21,8 @@ ROOT = Path(companion.__file__).parent
 #: Files without a twin, and why.
 ALONE = {
     "checkpointed.py",  # Keras has no segments that are computed again
+    "_devices.py",  # Keras places models by itself
+    "whole_batch_norm.py",  # Keras's own norms can be synchronised
     "_layer.py",  # what Keras asks of every layer
     "_recomputation.py",  # TensorFlow has a gradient of one's own for that
     "_saving.py",  # how Keras saves layers

@@ -17,10 +17,8 @@ UNET = ["tests/library/test_unet.py", "tests/oracles/test_unet_dncnn.py"]
         ("companion/torch/merges.py", MERGES),
         ("companion/reference/merges.py", [*MERGES, *REFERENCE]),
         ("companion/tensorflow/unet.py", UNET),
-        (
-            "companion/torch/optimizers.py",
-            ["tests/library/test_training.py", "tests/oracles/test_recipe.py"],
-        ),
+        ("companion/torch/optimizers.py", ["tests/library/test_optimizers.py"]),
+        ("companion/torch/whole_batch_norm.py", ["tests/library/test_distributed.py"]),
         ("companion/recipe.py", ["tests/library/test_recipe.py", "tests/oracles/test_recipe.py"]),
         (
             "companion/weights/initializers.py",

@@ -292,8 +292,8 @@ _TRAINING = (
         ),
         ("p.add_(change).add_(velocity, alpha=self.momentum)", "p.add_(velocity)"),
         (
-            "keras.optimizers.SGD(*A_, nesterov=True, **K_)",
-            "keras.optimizers.SGD(*A_, nesterov=False, **K_)",
+            "Nesterov(*A_, nesterov=True, **K_)",
+            "Nesterov(*A_, nesterov=False, **K_)",
         ),
     ),  # fmt: skip
     _one(
@@ -307,7 +307,7 @@ _TRAINING = (
         ".*",
         ("[p for p in self.parameters if p.ndim > 1]", "[p for p in self.parameters]"),
         ("if p.ndim > 1:\n    p.mul_(A_)", "p.mul_(A_)"),
-        ("[v for v in model.trainable_variables if len(v.shape) < 2]", "[]"),
+        ("recipe.weight_decay if len(v.shape) > 1 else 0.0", "recipe.weight_decay"),
     ),
     _one(
         "ignored labels count as class 0",
