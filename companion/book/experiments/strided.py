@@ -38,7 +38,7 @@ def in_tensorflow(part: str, x: np.ndarray, w: np.ndarray, g: np.ndarray) -> np.
     import tensorflow as tf
 
     x, w, g = (tf.constant(array) for array in (x, w, g))
-    asked = x if part == PARTS[1] else w  # watched alone, or both gradients would be computed
+    asked = x if part == PARTS[1] else w  # and yet TensorFlow computes both gradients
     with tf.GradientTape() as tape:
         tape.watch(asked)
         y = tf.nn.conv2d(x, w[None, None], 2, "VALID")
