@@ -23,8 +23,12 @@ class Conv2d(SavedByArguments, keras.layers.Conv2D):
     ``groups`` is the number of groups, not their size: each sees in_channels / groups channels.
 
     Where a larger kernel has a stride the padding is explicit: Keras's ``padding="same"`` would put
-    more of it on the right and bottom, which is another function than PyTorch's. A 1x1 kernel reads
-    every ``stride``-th pixel and then has Keras's stride 1.
+    more of it on the right and bottom, which is another function than PyTorch's.
+
+    A 1x1 kernel reads every ``stride``-th pixel and then has stride 1. TensorFlow's own, with the
+    stride, may kill the process in the backward pass where fewer than 16 channels come in: see the
+    book's page on costs before you put a ``keras.layers.Conv2D(channels, 1, strides=2)`` into a
+    branch or a shortcut.
 
     Raises
     ------
@@ -76,7 +80,8 @@ class Conv2d(SavedByArguments, keras.layers.Conv2D):
         margin = self.kernel_size[0] // 2
         if margin == 0 and self.stride > 1:
             # The pixels between are not read. Left to the kernel, the gradient of the weights
-            # writes past its memory where few channels come in (oneDNN's issue 6035, with AVX2).
+            # writes past its memory for few channels (oneDNN's issue 6035): fewer than 8 with AVX2,
+            # than 16 with AVX-512.
             x = x[:, :: self.stride, :: self.stride]
         elif margin and self.stride > 1:
             x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))

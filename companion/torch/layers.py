@@ -44,6 +44,11 @@ class Conv2d(nn.Conv2d):
     He et al. 2015, arXiv 1502.01852, eq. 14: standard deviation sqrt(2 / (k^2 out_channels)).
     ``groups`` is the number of groups, not their size: each sees in_channels / groups channels.
 
+    A 1x1 kernel reads every ``stride``-th pixel and then has stride 1. PyTorch's own, with the
+    stride, may kill the process in the backward pass where fewer than 16 channels come in: see the
+    book's page on costs before you put a ``torch.nn.Conv2d(channels, ..., 1, stride=2)`` into a
+    branch or a shortcut.
+
     Raises
     ------
     ValueError: a size below 1, an even kernel, an input of another rank or channel count.
@@ -85,7 +90,8 @@ class Conv2d(nn.Conv2d):
         _checks.channels("x", x.shape[1], self.in_channels)
         if self.kernel_size == (1, 1) and self.stride != (1, 1):
             # The pixels between are not read. Left to the kernel, the gradient of the weights
-            # writes past its memory for fewer than 8 channels (oneDNN's issue 6035, with AVX2).
+            # writes past its memory for few channels (oneDNN's issue 6035): fewer than 8 with AVX2,
+            # than 16 with AVX-512.
             x = x[:, :, :: self.stride[0], :: self.stride[1]]
             return F.conv2d(x, self.weight, self.bias, groups=self.groups)
         return super().forward(x)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from companion import __version__, _files
+from companion import __version__, _checks, _files
 from companion.weights.layer_weights import layer_weights
-from companion.weights.transfer import dtype_name, holds, named_arrays
+from companion.weights.matching import NotLoaded, load_layers
+from companion.weights.transfer import named_arrays
 
 #: One entry in the metadata, as JSON: several would stand in another order each time.
 _ENTRY, _VERSION, _DIGEST = "residual_companion", "version", "sha256"
@@ -40,17 +41,32 @@ def save(model: Any, path: str | Path, about: Mapping[str, str] | None = None) -
     _files.write(Path(path), encoded(named_arrays(model), about))
 
 
-def load(model: Any, path: str | Path) -> dict[str, str]:
-    """Set all weights of a model to those in a file; return what was kept beside them.
+def load(model: Any, path: str | Path, partial: bool = False) -> list[NotLoaded]:
+    """Set all weights of a model to those in a file.
+
+    Parameters
+    ----------
+    partial: ``True`` sets the layers whose names and shapes fit, leaves the others as they were,
+        and returns what was not loaded; see :func:`transfer`.
 
     Raises
     ------
-    ValueError: the file is damaged or of another network; the model is as it was.
+    ValueError: the file is damaged or of another network or, if ``partial``, no layer fits; the
+        model is as it was.
     FileNotFoundError: there is none.
     """
-    arrays, about = read(path)
-    assign(model, arrays, str(path))
-    return about
+    partial = _checks.boolean("partial", partial)
+    return assign(model, read(path)[0], str(path), partial)
+
+
+def about(path: str | Path) -> dict[str, str]:
+    """Return what was kept beside the weights in a file, and the version that wrote them.
+
+    Raises
+    ------
+    ValueError: the file is damaged. FileNotFoundError: there is none.
+    """
+    return read(path)[1]
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -66,23 +82,17 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         return _decoded(content)
 
 
-def assign(model: Any, arrays: Mapping[str, np.ndarray], source: str) -> None:
-    """Set all weights of a model, exactly.
+def assign(
+    model: Any, arrays: Mapping[str, np.ndarray], source: str, partial: bool = False
+) -> list[NotLoaded]:
+    """Set all weights of a model, exactly, or if ``partial`` those that fit.
 
     Raises
     ------
     ValueError, naming the source: names or shapes differ, or the model's dtype would round.
     """
-    here = {f"{layer.name}.{k}": (layer, k) for layer in layer_weights(model) for k in layer.arrays}
-    for name in sorted(here.keys() | arrays.keys()):
-        layer, key = here.get(name, (None, ""))
-        if layer is None or name not in arrays or layer.arrays[key].shape != arrays[name].shape:
-            raise ValueError(f"{source} is damaged or of another network: {name!r} differs")
-        mine, its = dtype_name(layer, key), arrays[name].dtype.name
-        if not holds(arrays[name], its, mine):
-            raise ValueError(f"{source} has {its} at {name!r}, more than the model's {mine} holds")
-    for name, (layer, key) in here.items():
-        layer.assign(key, arrays[name])
+    wrong = f"{source} is damaged or of another network: "
+    return load_layers(layer_weights(model), arrays, partial, wrong)
 
 
 def encoded(arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> bytes:

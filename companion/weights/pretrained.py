@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from companion.weights.layer_weights import LayerWeights, keras_arrays, layer_weights
+from companion import _checks
+from companion.weights.layer_weights import keras_arrays, layer_weights
+from companion.weights.matching import NotLoaded, as_array, load_layers
 
 
 def to_torchvision(model: Any) -> dict[str, Any]:
@@ -36,7 +38,9 @@ def to_torchvision(model: Any) -> dict[str, Any]:
     return state
 
 
-def from_torchvision(model: Any, state_dict: Mapping[str, Any]) -> None:
+def from_torchvision(
+    model: Any, state_dict: Mapping[str, Any], partial: bool = False
+) -> list[NotLoaded]:
     """Load a torchvision state dict into an ImageNet network of either framework.
 
     Parameters
@@ -44,34 +48,43 @@ def from_torchvision(model: Any, state_dict: Mapping[str, Any]) -> None:
     model: resnet18 to resnet152, wide_resnet50_2 or resnext50_32x4d, with shortcut option ``"B"``
         and version ``"v1.5"``; it then computes torchvision's logits.
     state_dict: as torchvision's network of the same name returns it; tensors or arrays.
+    partial: ``True`` loads the layers whose names and shapes fit, leaves the others as they were,
+        as for another number of classes, and returns what was not loaded; see :func:`transfer`.
 
     Raises
     ------
-    ValueError: names or shapes differ; the message names the entry, and the model is as it was.
+    ValueError: names or shapes differ or, if ``partial``, no layer fits; the message names the
+        entry, and the model is as it was.
     """
-    given = {k: np.asarray(v) for k, v in state_dict.items() if "num_batches" not in k}
-    own = list(layer_weights(model))
-    wanted = {f"{_torchvision_name(x.name)}.{key}": (x, key) for x in own for key in x.arrays}
-    for name in [*wanted, *given]:
-        if name not in given or name not in wanted:
-            side = "model" if name in wanted else "state_dict"
-            raise ValueError(f"state_dict must fit the model, got {name!r} in the {side} alone")
-        layer, key = wanted[name]
-        if given[name].shape != layer.arrays[key].shape:
-            raise ValueError(
-                f"state_dict must have the model's shapes, got {given[name].shape} for "
-                f"{layer.arrays[key].shape} at {name!r}"
-            )
-    for name, (layer, key) in wanted.items():
-        layer.assign(key, given[name].astype(layer.arrays[key].dtype))
+    partial = _checks.boolean("partial", partial)
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(f"state_dict must be a state dict, got {type(state_dict).__name__}")
+    layers = list(layer_weights(model))
+    names = [_torchvision_name(layer.name, known=not partial) for layer in layers]
+    named = [(name, layer) for name, layer in zip(names, layers, strict=True) if name]
+    ours = {name: layer.name for name, layer in named}
+    theirs = {f"{x.name}.{key}": f"{name}.{key}" for name, x in named for key in x.arrays}
+    given = {}
+    for name, value in state_dict.items():
+        module, _, key = str(name).rpartition(".")
+        if key != "num_batches_tracked":
+            own = f"{ours[module]}.{key}" if module in ours else str(name)
+            given[own], theirs[own] = as_array(name, value), str(name)
+    wrong = "state_dict must fit the model, got "
+    return load_layers(layers, given, partial, wrong, theirs, exact=False)
 
 
-def _torchvision_name(name: str) -> str:
-    """Return torchvision's name of a layer: stages.0.2.branch.conv1 is layer1.2.conv1."""
+def _torchvision_name(name: str, known: bool = True) -> str | None:
+    """Return torchvision's name of a layer: stages.0.2.branch.conv1 is layer1.2.conv1.
+
+    One that torchvision's networks do not have is an error where it must be ``known``.
+    """
     fixed = {"stem.conv": "conv1", "stem.norm": "bn1", "head.dense": "fc"}
     if name in fixed:
         return fixed[name]
     found = re.fullmatch(r"stages\.(\d+)\.(\d+)\.(branch|shortcut)\.(conv|norm)(\d?)", name)
+    if found is None and not known:
+        return None
     if found is None:
         raise ValueError(f"model must be one that torchvision has, got a layer {name!r}")
     stage, block, part, kind, number = found.groups()
@@ -82,7 +95,7 @@ def _torchvision_name(name: str) -> str:
     return f"layer{int(stage) + 1}.{block}.{last}"
 
 
-def from_keras(model: Any, keras_model: Any) -> None:
+def from_keras(model: Any, keras_model: Any, partial: bool = False) -> list[NotLoaded]:
     """Load keras.applications' ResNet50, 101, 152 or ResNet50V2 into the network of the same name.
 
     Keras's networks have biases before their batch norms and eps 1.001e-5. A bias there only moves
@@ -93,44 +106,52 @@ def from_keras(model: Any, keras_model: Any) -> None:
     ----------
     model: resnet50, resnet101 or resnet152 of either framework with ``version="v1"``, or
         resnet50_v2.
-    keras_model: built with ``include_top=True``. Its softmax is not carried over: the model
-        returns the logits.
+    keras_model: built with ``include_top=True`` or, if ``partial``, without. Its softmax is not
+        carried over: the model returns the logits.
+    partial: ``True`` loads the layers whose names and shapes fit, leaves the others as they were,
+        as for another number of classes, and returns what was not loaded; see :func:`transfer`.
 
     Raises
     ------
-    ValueError: layers or shapes differ; the message names the layer, and the model is as it was.
+    ValueError: layers or shapes differ or, if ``partial``, no layer fits; the message names the
+        layer, and the model is as it was.
     """
-    known = {layer.name: layer for layer in keras_model.layers}
-    values: list[tuple[LayerWeights, str, np.ndarray]] = []
+    partial = _checks.boolean("partial", partial)
+    if not hasattr(keras_model, "layers"):
+        raise ValueError(f"keras_model must be a Keras model, got {type(keras_model).__name__}")
+    left = {layer.name: layer for layer in keras_model.layers if layer.weights}
+    layers = list(layer_weights(model))
+    given: dict[str, np.ndarray] = {}
+    theirs: dict[str, str] = {}
     bias: np.ndarray | None = None
-    for layer in layer_weights(model):
-        name = _keras_name(layer.name)
-        if name not in known:
-            raise ValueError(f"keras_model must fit the model, got no layer {name!r} in it")
-        theirs = known[name]
-        arrays = keras_arrays(theirs)
+    for layer in layers:
+        name = _keras_name(layer.name, known=not partial)
+        if name is None:
+            continue
+        theirs.update({f"{layer.name}.{key}": f"{name}.{key}" for key in layer.arrays})
+        if name not in left:
+            continue
+        their = left.pop(name)
+        arrays = keras_arrays(their)
         if layer.kind == "conv":
             bias = None if "bias" in layer.arrays else arrays.pop("bias", None)
-        elif layer.kind == "norm":
-            if bias is not None:
+        elif layer.kind == "norm" and {"running_mean", "running_var"} <= arrays.keys():
+            if bias is not None and bias.shape == arrays["running_mean"].shape:
                 arrays["running_mean"] = arrays["running_mean"] - bias
-                bias = None
-            arrays["running_var"] = arrays["running_var"] + np.float32(theirs.epsilon - 1e-5)
-        for key, wanted in layer.arrays.items():
-            got = arrays.get(key)
-            if got is None or got.shape != wanted.shape:
-                shape = None if got is None else got.shape
-                raise ValueError(
-                    f"keras_model must have the model's shapes, got {shape} for {wanted.shape} "
-                    f"at '{name}.{key}'"
-                )
-            values.append((layer, key, got))
-    for layer, key, array in values:
-        layer.assign(key, array.astype(layer.arrays[key].dtype))
+            bias = None
+            arrays["running_var"] = arrays["running_var"] + np.float32(their.epsilon - 1e-5)
+        given.update({f"{layer.name}.{key}": array for key, array in arrays.items()})
+    for name, their in left.items():
+        given.update({f"{name}.{v.name}": np.asarray(v) for v in their.weights})
+    wrong = "keras_model must fit the model, got "
+    return load_layers(layers, given, partial, wrong, theirs, exact=False)
 
 
-def _keras_name(name: str) -> str:
-    """Return Keras's name of a layer: stages.0.2.branch.conv1 is conv2_block3_1_conv."""
+def _keras_name(name: str, known: bool = True) -> str | None:
+    """Return Keras's name of a layer: stages.0.2.branch.conv1 is conv2_block3_1_conv.
+
+    One that its networks do not have is an error where it must be ``known``.
+    """
     fixed = {
         "stem.conv": "conv1_conv",
         "stem.norm": "conv1_bn",
@@ -142,6 +163,8 @@ def _keras_name(name: str) -> str:
     place = r"stages\.(\d+)\.(\d+)\.(?:block\.)?"
     parts = r"(preactivation\.|branch\.|shortcut)?\.?(conv|norm)?(\d?)"
     found = re.fullmatch(place + parts, name)
+    if found is None and not known:
+        return None
     if found is None:
         raise ValueError(f"model must be one that keras.applications has, got a layer {name!r}")
     stage, block, part, kind, number = found.groups()

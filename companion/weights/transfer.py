@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from companion.weights.layer_weights import LayerWeights, layer_weights
+from companion import _checks
+from companion.weights.layer_weights import layer_weights
+from companion.weights.matching import NotLoaded, dtype_name, holds, load_layers
 
 
 def named_arrays(model: Any) -> dict[str, np.ndarray]:
@@ -23,17 +25,26 @@ def named_arrays(model: Any) -> dict[str, np.ndarray]:
     }
 
 
-def transfer(source: Any, target: Any) -> None:
+def transfer(source: Any, target: Any, partial: bool = False) -> list[NotLoaded]:
     """Copy every weight and batch statistic of ``source`` into ``target``, exactly.
 
     Both may be PyTorch, Keras or reference models. Layers are matched in order: the branch of a
     block first, then its shortcut. Layouts are converted, values are not changed.
 
+    Parameters
+    ----------
+    partial: ``True`` copies the layers whose names and shapes fit, leaves the others as they were,
+        as for another number of classes, and returns what was not copied; there layers are matched
+        by name. PyTorch's name for this is ``strict=False``, Keras's ``skip_mismatch=True``.
+
     Raises
     ------
-    ValueError: structure, shapes or dtypes differ; the message names the layer, and ``target`` is
-        as it was.
+    ValueError: structure, shapes or dtypes differ or, if ``partial``, no layer fits; the message
+        names the layer, and ``target`` is as it was.
     """
+    if _checks.boolean("partial", partial):
+        wrong = "target must have layers of the source, got "
+        return load_layers(layer_weights(target), named_arrays(source), True, wrong)
     sources, targets = list(layer_weights(source)), list(layer_weights(target))
     for a, b in zip(sources, targets, strict=False):
         if a.kind != b.kind or a.arrays.keys() != b.arrays.keys():
@@ -65,18 +76,4 @@ def transfer(source: Any, target: Any) -> None:
     for arrays, layer in zip(copies, targets, strict=True):
         for key, array in arrays.items():
             layer.assign(key, array)
-
-
-def dtype_name(layer: LayerWeights, key: str) -> str:
-    """Return the precision in which the framework holds an array."""
-    return "bfloat16" if key in layer.bfloat16 else layer.arrays[key].dtype.name
-
-
-def holds(array: np.ndarray, source: str, target: str) -> bool:
-    """Whether the target's type can hold all that the source's can, or at least these values."""
-    if target != "bfloat16":
-        if source == "bfloat16":
-            return target in ("float32", "float64")
-        return np.can_cast(source, target, "safe")
-    exact = array.astype(np.float32)  # of which bfloat16 has the upper half
-    return bool((exact == array).all()) and not (exact.view(np.uint32) & 0xFFFF).any()
+    return []

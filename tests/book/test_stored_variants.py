@@ -93,3 +93,40 @@ def test_every_merge_starts_where_its_page_says(experiment):
     assert start["rezero"]["scale"] == [0] * 8
     assert np.allclose(start["highway"]["gate"], 1 / (1 + np.exp(2)), atol=1e-4)
     assert np.allclose(start["hyper"]["mixing"], np.eye(4))
+
+
+def test_a_body_is_worth_most_where_images_are_few():
+    def of_size(arm: str) -> list[float]:
+        place = {"part": "test", "arm": arm}
+        return [
+            mean("test_accuracy", "finetuning", images_per_class=size, **place)
+            for size in (5, 20, 80)
+        ]
+
+    scratch, tuned, frozen = map(of_size, ("from scratch", "fine-tuned", "body frozen"))
+    gains = np.subtract(tuned, scratch)
+    assert gains[0] > 0.15 and gains[0] > gains[1] > gains[2] > 0
+    assert frozen[0] > scratch[0] + 0.05 and frozen[2] < scratch[2] - 0.03
+    tried = {r["learning_rate"] for r in runs("finetuning", part="test")}
+    assert tried <= {0.1, 0.3, 1.0}  # inside of what was searched
+
+
+def test_arms_of_fine_tuning_start_where_the_page_says(experiment):
+    tuning = experiment("finetuning")
+    digits = tuning.of_classes(tuning.mnist().downsampled(), tuning.NEW)
+    assert digits.num_classes == 4 and set(digits.y_train) == {0, 1, 2, 3}
+    few = tuning.drawn(digits, 5, 0)
+    assert np.bincount(few.y_train).tolist() == [5] * 4
+    for size in tuning.SIZES:  # the same number of steps for all
+        assert tuning.STEPS * tuning.BATCH % (4 * size) == 0 == (4 * size) % tuning.BATCH
+    before = tuning.network(6, 0)
+    fresh, tuned, frozen = (tuning.start(arm, before, 0) for arm in tuning.ARMS)
+    for name, weight in tuned.named_parameters():
+        head = name.startswith("head")
+        assert torch.equal(weight, dict(fresh.named_parameters())[name]) == head or weight.ndim < 2
+        assert head or torch.equal(weight, dict(before.named_parameters())[name])
+        assert torch.equal(weight, dict(frozen.named_parameters())[name])
+    assert {name.split(".")[0] for name, p in frozen.named_parameters() if p.requires_grad} == {
+        "head"
+    }
+    assert not frozen.stages.training and frozen.head.training

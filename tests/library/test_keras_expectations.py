@@ -316,3 +316,24 @@ def test_no_private_module_is_imported():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(re.match(r"(tensorflow\.python|keras\.src)\b", n) for n in names), path
+
+
+def test_features_come_from_a_model_of_the_same_layers():
+    network = ct.cifar_resnet(8, 4, in_channels=1, seed=0)
+    x = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    at_once = keras.Model(network.inputs[0], network.get_layer("stages").output)
+    y = network.inputs[0]
+    steps = {"stem": y}
+    for layer in (network.get_layer("stem"), *network.get_layer("stages").layers):
+        steps[layer.name] = y = layer(y)
+    found = keras.Model(network.inputs[0], steps)(x)
+    rest = x
+    for name, layer in (
+        ("stem", network.get_layer("stem")),
+        *((layer.name, layer) for layer in network.get_layer("stages").layers),
+    ):
+        rest = layer(rest)
+        np.testing.assert_array_equal(found[name], rest)
+    np.testing.assert_array_equal(at_once(x), rest)
+    np.testing.assert_array_equal(network.get_layer("head")(rest), network(x))
+    assert at_once.layers[-1] is network.get_layer("stages")  # the layer itself, and no copy

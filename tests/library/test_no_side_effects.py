@@ -13,6 +13,7 @@ from torch import nn
 
 import companion.tensorflow as ct
 import companion.torch as cp
+from companion import weights
 from companion.data import digits8
 from companion.torch import probes
 from companion.torch.costs import (
@@ -284,3 +285,27 @@ def test_too_few_logits_are_refused_before_anything_is_trained(package):
     with pytest.raises(ValueError, match="each of the 10 classes of the data, got 5"):
         package.fit(model, DIGITS, **SHORT)
     assert np.array_equal(package.predict(model, DIGITS.x_test[:4]), before)
+
+
+def test_a_frozen_body_stays_and_its_head_learns_alike_in_both_frameworks(keras_in_double):
+    here = cp.cifar_resnet(8, width=2, in_channels=1, seed=0).double()
+    for name, buffer in here.named_buffers():  # statistics that have seen something
+        if "running" in name:
+            buffer += 0.1
+    there = ct.cifar_resnet(8, width=2, in_channels=1, seed=1)
+    weights.transfer(here, there)
+    before = weights.named_arrays(here)
+
+    for part in (here.stem, here.stages):
+        part.requires_grad_(False).eval()
+    for name in ("stem", "stages"):
+        there.get_layer(name).trainable = False
+
+    after = []
+    for package, model in ((cp, here), (ct, there)):
+        package.fit(model, DIGITS, **SHORT)
+        after.append(weights.named_arrays(model))
+        for name, array in after[-1].items():
+            assert np.array_equal(array, before[name]) != name.startswith("head"), name
+    for name, array in after[0].items():
+        np.testing.assert_allclose(after[1][name], array, rtol=1e-9, atol=1e-9, err_msg=name)

@@ -1,17 +1,22 @@
-"""Where the gradient of a strided 1x1 convolution's weights is wrong: by framework and processor.
+"""Where a strided 1x1 convolution kills its process: by framework, processor, size and channels.
 
-For each kind of instructions that oneDNN may use, each layout and 1 to 12 incoming channels: a
-process of its own computes the gradient at several sizes, which NumPy computes again in float64. A
-run is right if every one agrees to 1e-4 of the largest, wrong if one does not, and crashed if the
-process was killed before it had told. About 5 minutes on one core; the processor must have AVX-512,
-or the row "its own" repeats another.
+For each kind of instructions that oneDNN may use, each layout, sides of 8 to 224 pixels and 1 to 16
+incoming channels: a process of its own computes the output, another the gradient of the input, a
+third that of the weights, and NumPy computes the same again in float64. A process is right if they
+agree to 1e-4 of the largest number, wrong if they do not, and crashed if a signal ended it: memory
+that is overwritten can also make it run on, so that one comes after 20 seconds of CPU time. A row
+has the channels of all that are not right. About 6 minutes on one core; the processor must have
+AVX-512, or the row "its own" repeats another.
 
     python -m companion.book.experiments.strided
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -22,84 +27,120 @@ from companion.book.experiments import common
 #: What oneDNN is told to use at most; without a word it uses the best that the processor has.
 INSTRUCTIONS = {"its own": None, "AVX2": "AVX2", "SSE4.1": "SSE41"}
 LAYOUTS = ("TensorFlow", "PyTorch, channels last", "PyTorch, channels first")
-CHANNELS = range(1, 13)
-SIDES, BATCHES, SEEDS, LEAVING = (8, 9, 16, 32), (4, 32), (0, 1, 2), 16
-AGREE = 1e-4
+PARTS = ("output", "gradient of the input", "gradient of the weights")
+SIDES = (8, 16, 32, 64, 128, 224)
+CHANNELS = (1, 2, 3, 7, 8, 12, 15, 16)
+BATCH, LEAVING = 2, 16
+AGREE, FAILED, SECONDS = 1e-4, 3, 20
 
 
-def in_tensorflow(x: np.ndarray, w: np.ndarray, g: np.ndarray) -> np.ndarray:
+def in_tensorflow(part: str, x: np.ndarray, w: np.ndarray, g: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
     x, w, g = (tf.constant(array) for array in (x, w, g))
+    asked = x if part == PARTS[1] else w  # and yet TensorFlow computes both gradients
     with tf.GradientTape() as tape:
-        tape.watch(w)
-        loss = tf.reduce_sum(tf.nn.conv2d(x, w[None, None], 2, "VALID") * g)
-    return tape.gradient(loss, w).numpy()
+        tape.watch(asked)
+        y = tf.nn.conv2d(x, w[None, None], 2, "VALID")
+        loss = tf.reduce_sum(y * g)
+    if part == "output":
+        return y.numpy()
+    return tape.gradient(loss, asked).numpy()
 
 
-def in_pytorch(x: np.ndarray, w: np.ndarray, g: np.ndarray, last: bool) -> np.ndarray:
+def in_pytorch(part: str, x: np.ndarray, w: np.ndarray, g: np.ndarray, last: bool) -> np.ndarray:
     import torch
 
     order = torch.channels_last if last else torch.contiguous_format
     x, g = (torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=order) for a in (x, g))
-    w = torch.from_numpy(w).requires_grad_()
-    torch.nn.functional.conv2d(x, w.T[:, :, None, None], None, 2).backward(g)
-    return w.grad.numpy()
+    w = torch.from_numpy(w)
+    x.requires_grad_(part == PARTS[1])
+    w.requires_grad_(part == PARTS[2])
+    y = torch.nn.functional.conv2d(x, w.T[:, :, None, None], None, 2)
+    if part != "output":
+        y.backward(g)
+    found = {PARTS[0]: y.detach(), PARTS[1]: x.grad, PARTS[2]: w.grad}[part]
+    return (found.permute(0, 2, 3, 1) if found.ndim == 4 else found).numpy()
 
 
-def errors(layout: str, channels: int) -> None:
-    """Print the largest error of each gradient, over the largest of its numbers."""
-    for side in SIDES:
-        for batch in BATCHES:
-            for seed in SEEDS:
-                rng = np.random.default_rng(seed)
-                half = -(-side // 2)
-                shapes = (
-                    (batch, side, side, channels),
-                    (channels, LEAVING),
-                    (batch, half, half, LEAVING),
-                )
-                x, w, g = (rng.standard_normal(shape, np.float32) for shape in shapes)
-                if layout == "TensorFlow":
-                    found = in_tensorflow(x, w, g)
-                else:
-                    found = in_pytorch(x, w, g, last=layout.endswith("last"))
-                read = x[:, ::2, ::2].astype(np.float64)
-                true = np.einsum("nhwi,nhwo->io", read, g.astype(np.float64))
-                print(abs(found - true).max() / abs(true).max(), flush=True)
+def error(layout: str, part: str, side: int, channels: int) -> float:
+    """Return the largest error of what is computed, over the largest of its numbers."""
+    rng = np.random.default_rng([side, channels])
+    half = -(-side // 2)
+    shapes = (BATCH, side, side, channels), (channels, LEAVING), (BATCH, half, half, LEAVING)
+    x, w, g = (rng.standard_normal(shape, np.float32) for shape in shapes)
+    if layout == "TensorFlow":
+        found = in_tensorflow(part, x, w, g)
+    else:
+        found = in_pytorch(part, x, w, g, last=layout.endswith("last"))
+    x, w, g = (array.astype(np.float64) for array in (x, w, g))
+    if part == "output":
+        true = x[:, ::2, ::2] @ w
+    elif part == "gradient of the input":
+        true = np.zeros_like(x)
+        true[:, ::2, ::2] = g @ w.T
+    else:
+        true = np.tensordot(x[:, ::2, ::2], g, ((0, 1, 2), (0, 1, 2)))
+    return abs(found - true).max() / abs(true).max()
 
 
-def outcome(instructions: str | None, layout: str, channels: int) -> tuple[str, int]:
-    """Return what became of a process that computes the gradients, and how many it told."""
-    environment = dict(os.environ, TF_ENABLE_ONEDNN_OPTS="1")
+def outcome(*case: object) -> str:
+    """Return what became of a process that computes a case.
+
+    It is a copy of this one, which has the framework imported and has computed nothing.
+    """
+    process = os.fork()
+    if process == 0:
+        status = FAILED
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # a signal ends it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the allocator's last words
+            status = 0 if error(*case) < AGREE else 1
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if status == FAILED:
+        raise RuntimeError(f"no number came of {case}")
+    return "crashed" if status < 0 else "wrong" if status else "right"
+
+
+def tell(layout: str) -> None:
+    """Print the rows of a layout, with the instructions that the environment names."""
+    importlib.import_module("tensorflow" if layout == "TensorFlow" else "torch")
+    for part in PARTS:
+        for side in SIDES:
+            became = {channels: outcome(layout, part, side, channels) for channels in CHANNELS}
+            row = {
+                kind: [channels for channels, found in became.items() if found == kind]
+                for kind in ("crashed", "wrong")
+            }
+            print(json.dumps({"layout": layout, "part": part, "side": side, **row}), flush=True)
+
+
+def rows_of(name: str, layout: str) -> list[dict]:
+    environment = dict(os.environ, TF_ENABLE_ONEDNN_OPTS="1", OMP_NUM_THREADS="1")
     environment.pop("ONEDNN_MAX_CPU_ISA", None)
-    if instructions:
-        environment["ONEDNN_MAX_CPU_ISA"] = instructions
-    command = [sys.executable, "-m", "experiments.strided", layout, str(channels)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode > 0:  # an error in Python; a signal is below 0
-        raise RuntimeError(done.stderr)
-    told = [float(line) for line in done.stdout.split()]
-    if not all(error < AGREE for error in told):
-        return "wrong", len(told)
-    return "crashed" if done.returncode else "right", len(told)
+    if INSTRUCTIONS[name]:
+        environment["ONEDNN_MAX_CPU_ISA"] = INSTRUCTIONS[name]
+    command = [sys.executable, "-m", "companion.book.experiments.strided", layout]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        errors(sys.argv[1], int(sys.argv[2]))
+    if len(sys.argv) == 2:
+        tell(sys.argv[1])
         sys.exit()
     rows: list[dict] = []
-    for name, value in INSTRUCTIONS.items():
+    for name in INSTRUCTIONS:
         for layout in LAYOUTS:
-            for channels in CHANNELS:
-                became, told = outcome(value, layout, channels)
-                common.noted(
-                    rows,
-                    instructions=name,
-                    layout=layout,
-                    channels=channels,
-                    outcome=became,
-                    gradients=told,
-                )
-    common.store("strided", "companion/book/experiments/strided.py", rows)
+            for row in rows_of(name, layout):
+                common.noted(rows, instructions=name, **row)
+    common.store(
+        "strided",
+        "companion/book/experiments/strided.py",
+        rows,
+        channels=CHANNELS,
+        sides=SIDES,
+    )

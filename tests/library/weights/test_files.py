@@ -31,7 +31,8 @@ def test_what_one_framework_wrote_the_other_reads_exactly(name, one, other, tmp_
     source = moved(NETWORKS[name](one, seed=0))
     target = NETWORKS[name](other, seed=1)
     weights.save(source, tmp_path / "a.safetensors", {"network": name})
-    about = weights.load(target, tmp_path / "a.safetensors")
+    assert weights.load(target, tmp_path / "a.safetensors") == []
+    about = weights.about(tmp_path / "a.safetensors")
     assert about["network"] == name and set(about) == {"network", "version"}
     here, there = weights.named_arrays(source), weights.named_arrays(target)
     assert here.keys() == there.keys()
@@ -57,7 +58,7 @@ def test_another_network_or_a_damaged_file_leaves_the_model_as_it_was(tmp_path):
     wider, same = ct.BasicBlock(3, 3), ct.BasicBlock(2, 2)
     whole = path.read_bytes()
     for model, content, match in (
-        (wider, whole, "another network: 'branch.conv1.weight' differs"),
+        (wider, whole, "another network: branch.conv1.weight: "),
         (same, whole[:-1], "a.safetensors is damaged"),
         (same, whole[:-1] + bytes([whole[-1] ^ 1]), "damaged: its values are not those"),
         (same, b"", "a.safetensors is damaged"),
@@ -99,7 +100,9 @@ def test_a_model_that_would_round_is_refused(tmp_path):
     weights.load(ct.BasicBlock(2, 2).bfloat16(), tmp_path / "16")
     weights.load(ct.BasicBlock(2, 2).double(), tmp_path / "32")
     for model, name in ((ct.BasicBlock(2, 2), "64"), (ct.BasicBlock(2, 2).bfloat16(), "32")):
-        with pytest.raises(ValueError, match=f"{name} at 'branch.conv1.weight', more than"):
+        with pytest.raises(
+            ValueError, match=rf"branch\.conv1\.weight: float{name} there, more than"
+        ):
             weights.load(model, tmp_path / name)
 
 
