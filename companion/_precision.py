@@ -11,6 +11,7 @@ from companion import _checks
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 RUNTIMES = ("framework", "onnxruntime")
+CPUINFO = Path("/proc/cpuinfo")
 #: What Linux calls instructions that multiply in 16 or 8 bits, on x86 and ARM.
 INSTRUCTIONS = {
     "bfloat16": {"amx_bf16", "avx512_bf16", "bf16"},
@@ -49,7 +50,7 @@ def calibration_images(precision: str, calibration: Any, runtime: str) -> np.nda
 def has_instructions(precision: str) -> bool:
     """Whether the processor multiplies numbers of the precision; true where Linux does not say."""
     try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        lines = CPUINFO.read_text("utf-8").splitlines()
     except OSError:
         return True
     flags = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import keras
 import numpy as np
@@ -14,7 +15,8 @@ from torch import nn
 
 import companion.tensorflow as ct
 import companion.torch as cp
-from companion import weights
+from companion import _precision, weights
+from tests.library.harness import exhaustive_but
 
 torch.set_num_threads(1)
 
@@ -237,3 +239,153 @@ def test_a_frozen_keras_network_refuses_what_does_not_fit():
             fast(np.zeros(shape, np.float32))
     with pytest.raises(ValueError, match="training"):
         fast(np.zeros((1, 8, 8, 3), np.float32), training=True)
+
+
+# --- precision and runtime
+
+SIDES = np.random.default_rng(0).random((24, 32, 32, 3), np.float32)
+#: Of the rounding of 2^-9 in some ten layers; of 256 numbers for all that lies within a range.
+PRECISE = {"bfloat16": 0.03, "int8": 0.1}
+IN_16_OR_8 = [
+    ("cifar_resnet", (8,), {"width": 4, "shortcut": "B"}),
+    ("cifar_preact_resnet", (8,), {"width": 4, "shortcut": "C"}),
+    ("resnet18", (), {"num_classes": 5}),
+    ("se_resnet50", (), {"num_classes": 5}),
+    ("densenet_cifar", (10, 4), {}),
+    ("residual_unet", (3,), {"channels": 4}),
+]
+
+
+def ready(model, precision, package=cp):
+    with warnings.catch_warnings():  # that this processor is slow with it
+        warnings.simplefilter("ignore")
+        images = SIDES if precision == "int8" else None
+        return package.optimize_for_inference(model, precision, images)
+
+
+def distance(a, b):
+    assert a.shape == b.shape and a.dtype == b.dtype == np.float32
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("precision", PRECISE)
+@pytest.mark.parametrize(
+    ("name", "args", "options"), exhaustive_but(IN_16_OR_8, lambda case: "50" not in case[0])
+)
+def test_16_or_8_bits_give_nearly_the_same(name, args, options, precision):
+    model = lived_in(getattr(cp, name)(*args, seed=0, **options)).train()
+    before = copy.deepcopy(model.state_dict())
+    fast = ready(model, precision)
+    for x in (SIDES[:3], SIDES[:1, :28, :28]):  # another size needs no other copy
+        assert 0 < distance(cp.predict(fast, x), cp.predict(model, x)) < PRECISE[precision]
+    assert model.training and all(p.dtype == torch.float32 for p in model.parameters())
+    after = model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert not any(m.training for m in fast.modules())
+    again = copy.deepcopy(fast)
+    assert np.array_equal(cp.predict(again, x), cp.predict(fast, x))
+
+
+def test_in_int8_products_and_sums_are_in_int8():
+    fast = ready(cp.cifar_resnet(8, width=4, shortcut="B", seed=0), "int8")
+    kinds = [type(m).__module__ for m in fast.modules() if "Conv" in type(m).__name__]
+    assert len(kinds) == 7 + 2 and all("quantized" in kind for kind in kinds)
+    assert fast.network.code.count("quantized.add_relu") == 3  # one for each block
+    assert fast.network.code.count("torch.quantize_per_tensor") == 2  # the images, and the mean
+    with pytest.raises(TypeError, match="int8 cannot be pickled"):
+        pickle.dumps(fast)
+
+
+def test_in_bfloat16_weights_are_in_bfloat16_and_floats_come_and_go():
+    fast = ready(cp.cifar_resnet(8, width=4, seed=0), "bfloat16")
+    assert {p.dtype for p in fast.parameters()} == {torch.bfloat16}
+    assert fast(torch.zeros(1, 3, 8, 8)).dtype == torch.float32
+    tokens = ready(cp.transformer(9, 1, 8, seed=0), "bfloat16")
+    assert tokens(torch.zeros(1, 3, dtype=torch.int64)).isfinite().all()
+
+
+def test_the_scales_are_those_of_the_images():
+    model = lived_in(cp.cifar_resnet(8, width=4, seed=0))
+    fast = cp.optimize_for_inference(model, "int8", SIDES)
+    bright = cp.predict(model, 20 * SIDES[:4])
+    clipped = distance(cp.predict(fast, 20 * SIDES[:4]), bright)
+    wide = cp.optimize_for_inference(model, "int8", 20 * SIDES)
+    assert clipped > 0.5 > 0.1 > distance(cp.predict(wide, 20 * SIDES[:4]), bright)
+
+
+@pytest.mark.parametrize("precision", PRECISE)
+def test_keras_gives_nearly_the_same_in_16_or_8_bits(precision):
+    for model in (
+        ct.cifar_resnet(8, width=4, shortcut="B", seed=0),
+        ct.cifar_preact_resnet(8, width=4, seed=0),
+    ):
+        fast = ready(model, precision, ct)
+        for x in (SIDES[:3], SIDES[:1]):
+            assert 0 < distance(ct.predict(fast, x), ct.predict(model, x)) < PRECISE[precision]
+        options = tf.config.optimizer.get_experimental_options()
+        assert not options.get("auto_mixed_precision_onednn_bfloat16", False)
+
+
+def test_a_pool_s_border_takes_part_in_no_maximum():
+    x = np.random.default_rng(0).normal(size=(2, 7, 8, 3)).astype(np.float32) - 5
+    expected = torch.nn.functional.max_pool2d(torch.from_numpy(x).permute(0, 3, 1, 2), 3, 2, 1)
+    layer = ct.resnet18(seed=0).get_layer("stem").get_layer("pool")
+    np.testing.assert_array_equal(layer(x).numpy(), expected.permute(0, 2, 3, 1).numpy())
+
+
+@pytest.mark.parametrize("package", [cp, ct])
+def test_onnxruntime_runs_the_copy(package):
+    model = package.cifar_resnet(8, width=4, shortcut="B", seed=0)
+    fast = package.optimize_for_inference(model, runtime="onnxruntime")
+    for x in (SIDES[:3], SIDES[:2, :28, :30]):
+        assert 0 < distance(package.predict(fast, x), package.predict(model, x)) < 1e-5
+    weights.initialize(model, 5)  # what the model becomes does not reach the copy
+    assert distance(package.predict(fast, x), package.predict(model, x)) > 1e-3
+    if package is cp:
+        for again in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+            assert np.array_equal(cp.predict(again, x), cp.predict(fast, x))
+
+
+@pytest.mark.parametrize("package", [cp, ct])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"precision": "float16"}, "precision must be one of 'float32', 'bfloat16', 'int8'"),
+        ({"runtime": "torch"}, "runtime must be one of 'framework', 'onnxruntime'"),
+        ({"precision": "int8", "runtime": "onnxruntime"}, "precision must be 'float32' where"),
+        ({"precision": "int8"}, "calibration must be images where precision is 'int8', got None"),
+        ({"calibration": SIDES}, "calibration must be None where precision is 'float32'"),
+        ({"precision": "int8", "calibration": SIDES[0]}, r"got shape \(32, 32, 3\) of float32"),
+        ({"precision": "int8", "calibration": SIDES[:0]}, "calibration must not be empty"),
+        ({"precision": "int8", "calibration": SIDES.astype(int)}, "of floats"),
+        ({"precision": "int8", "calibration": np.full_like(SIDES, np.inf)}, "finite"),
+        ({"precision": "int8", "calibration": SIDES[..., :2]}, "3 channels, got 2"),
+    ],
+)
+def test_precision_and_runtime_that_do_not_go_together(package, options, named):
+    model = package.cifar_resnet(8, width=2, seed=0)
+    with pytest.raises(ValueError, match=named):
+        package.optimize_for_inference(model, **options)
+
+
+def test_a_network_that_cannot_be_traced_has_no_int8():
+    class Deciding(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(ValueError, match="model must be one that torch.fx can trace"):
+        cp.optimize_for_inference(Deciding(), "int8", SIDES)
+
+
+@pytest.mark.parametrize("package", [cp, ct])
+def test_a_processor_without_the_instructions_is_told_of(package, monkeypatch, tmp_path):
+    flags = tmp_path / "cpuinfo"
+    monkeypatch.setattr(_precision, "CPUINFO", flags)
+    model = package.cifar_resnet(8, width=2, seed=0)
+    for line, slow in (("flags : sse2 avx2", True), ("flags : avx512_bf16", False), ("", False)):
+        flags.write_text(line)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            package.optimize_for_inference(model, "bfloat16")
+        told = [w for w in caught if "no instructions for bfloat16" in str(w.message)]
+        assert len(told) == slow and all(w.filename == __file__ for w in told)
