@@ -23,6 +23,7 @@ ALONE = {
     "checkpointed.py",  # Keras has no segments that are computed again
     "_devices.py",  # Keras places models by itself
     "whole_batch_norm.py",  # Keras's own norms can be synchronised
+    "_folding.py",  # TensorFlow's compiler folds norms by itself
     "_layer.py",  # what Keras asks of every layer
     "_recomputation.py",  # TensorFlow has a gradient of one's own for that
     "_saving.py",  # how Keras saves layers
