@@ -18,6 +18,7 @@ PUBLIC = sorted({p.stem for part in SHARED for p in (ROOT / "companion" / part).
 OF_SEVERAL = {
     "import_rules",
     "half_precision",
+    "half_precision_in_keras",
     "no_side_effects",
     "twins",
     "input_checks",
