@@ -94,3 +94,10 @@ def test_a_deep_stack_learns_with_shortcuts_and_a_remedy_and_not_without():
             assert max(reached) < 0.5
         else:
             assert min(reached) > 0.7
+
+
+def test_a_shortcut_helps_a_deep_stack_around_however_many_layers():
+    plain = mean("train_accuracy", "branch_layers", layers=0)
+    reached = [mean("train_accuracy", "branch_layers", layers=n) for n in (1, 2, 3)]
+    assert min(reached) > plain + 0.3 and max(reached) - min(reached) < 0.05
+    assert mean("train_accuracy", "branch_layers", layers=1, relu_inside=True) > plain + 0.3
