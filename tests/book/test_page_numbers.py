@@ -83,3 +83,21 @@ def test_gradients_of_normalised_networks_by_depth():
     for epoch in (1, 2, 3, 4):
         assert 0.5 < level(32, False, epoch) < 2  # level, and yet behind
         assert level(56, False, epoch) < 0.3
+
+
+def test_a_deep_stack_learns_with_shortcuts_and_a_remedy_and_not_without():
+    for arm in {r["arm"] for r in runs("remedies")}:
+        reached = [r["train_accuracy"] for r in runs("remedies", arm=arm)]
+        if arm == "residual, nothing done":
+            assert reached == [None] * 3  # its loss is no number
+        elif "plain" in arm:
+            assert max(reached) < 0.5
+        else:
+            assert min(reached) > 0.7
+
+
+def test_a_shortcut_helps_a_deep_stack_around_however_many_layers():
+    plain = mean("train_accuracy", "branch_layers", layers=0)
+    reached = [mean("train_accuracy", "branch_layers", layers=n) for n in (1, 2, 3)]
+    assert min(reached) > plain + 0.3 and max(reached) - min(reached) < 0.05
+    assert mean("train_accuracy", "branch_layers", layers=1, relu_inside=True) > plain + 0.3
