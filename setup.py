@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from setuptools import setup
@@ -22,10 +23,13 @@ class WithPages(build_py):
     """Copies what ``companion.book.pages`` finds beside the package in a checkout."""
 
     def run(self) -> None:
+        package = Path(self.build_lib, "companion")
+        if not self.editable_mode:  # an earlier build may have left what the source has no more
+            shutil.rmtree(package, ignore_errors=True)
         super().run()
         if self.editable_mode:
             return
-        folder = Path(self.build_lib, "companion", "book", "pages")
+        folder = package / "book" / "pages"
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(Path("book").glob("*.ipynb")):
             (folder / path.name).write_text(code(path.read_text("utf-8")), "utf-8")

@@ -8,9 +8,10 @@ framework is imported when a command first needs it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from companion.cli import evaluate, info, predict, train
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str] | None = None, commands: Sequence[Any] = COMMA
     # TensorFlow's greetings would bury the one line that counts.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        code: int = options.run(options)
-        sys.stdout.flush()
+        with _in_any_encoding():
+            code: int = options.run(options)
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # as in `python -m companion ledger | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,6 +64,24 @@ def main(arguments: Sequence[str] | None = None, commands: Sequence[Any] = COMMA
             raise
         print(f"companion: {_in_one_line(error)}", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def _in_any_encoding() -> Iterator[None]:
+    """Print a character that stdout's encoding lacks, as ASCII lacks é, as an escape.
+
+    A folder's name would else end a command that has done its work.
+    """
+    stream: Any = sys.stdout
+    if not hasattr(stream, "reconfigure"):  # somebody else's stream, as in a notebook
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
 
 
 def _parser(commands: Sequence[Any]) -> Parser:

@@ -3,7 +3,7 @@
     settings.json          all that decides how it comes out, and the versions it began with
     checkpoint.npz         where it stands after the last whole epoch; gone once it is finished
     history.json           loss, accuracy, seconds and learning rate of each epoch
-    curve.png              the same to look at
+    curve.png              the same to look at, where matplotlib is installed
     weights.safetensors    by layer, in the layout that both frameworks read; written last
 
 Every file is replaced in one step, and each epoch is one file: a run that is killed at any moment
@@ -13,6 +13,7 @@ stands at its last whole epoch.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -159,7 +160,8 @@ class Run:
     def finish(self, history: History, weights: Mapping[str, np.ndarray]) -> None:
         """Write what the run leaves behind; the weights come last and say that all is there."""
         files.write_json(self.folder / "history.json", history.as_dict())
-        files.write(self.folder / "curve.png", _curve(history, self.settings["residual"]))
+        if importlib.util.find_spec("matplotlib"):
+            files.write(self.folder / "curve.png", _curve(history, self.settings["residual"]))
         about = {"settings": json.dumps(self.settings)}
         files.write(self._weights, encoded(weights, about))
         self.remove_temporary()

@@ -23,9 +23,10 @@ from companion.recipe import Recipe, check_batch_size, check_training
 
 DOES = "train a network on digits, with the same steps in both frameworks"
 ABOUT = """
-FOLDER gets settings.json, history.json, curve.png and weights.safetensors. A
-run killed at any moment goes on from its last whole epoch, as if nothing had
-happened; on another device or in several processes, but for rounding."""
+FOLDER gets settings.json, history.json, weights.safetensors and, where
+matplotlib is installed, curve.png. A run killed at any moment goes on from its
+last whole epoch, as if nothing had happened; on another device or in several
+processes, but for rounding."""
 USAGE = """python -m companion train --out FOLDER [options]
        python -m companion train --resume FOLDER"""
 EXAMPLES = """

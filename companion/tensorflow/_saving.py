@@ -210,8 +210,10 @@ def _parts(layer: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _layers_in(value: Any) -> list[Any]:
     """Return a layer, or a list of nothing but layers, as a list; all else as an empty one."""
-    several = value if isinstance(value, (list, tuple)) else [value]
-    return list(several) if all(isinstance(x, keras.layers.Layer) for x in several) else []
+    if isinstance(value, keras.layers.Layer):
+        return [value]
+    several = isinstance(value, (list, tuple))  # asked first: every attribute that is set comes by
+    return list(value) if several and all(isinstance(x, keras.layers.Layer) for x in value) else []
 
 
 def _frozen_layers(layer: Any) -> list[str]:

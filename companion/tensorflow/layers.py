@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -13,9 +16,31 @@ from companion import _checks
 from companion.tensorflow._layer import Layer
 from companion.tensorflow._saving import SavedByArguments
 
+_SKIP_INIT = ContextVar("skip_init", default=False)
+
+
+@contextmanager
+def skip_init() -> Iterator[None]:
+    """Within it layers that are built do not draw their weights: ``weights.initialize`` follows."""
+    token = _SKIP_INIT.set(True)
+    try:
+        yield
+    finally:
+        _SKIP_INIT.reset(token)
+
+
+class DrawsWeights(SavedByArguments):
+    """A layer whose kernel is drawn when it is built, but within :func:`skip_init` is zero."""
+
+    def add_weight(self, *args: Any, **options: Any) -> Any:
+        if _SKIP_INIT.get():
+            options["initializer"] = "zeros"
+        layer: Any = super()
+        return layer.add_weight(*args, **options)
+
 
 @keras.saving.register_keras_serializable("companion")
-class Conv2d(SavedByArguments, keras.layers.Conv2D):
+class Conv2d(DrawsWeights, keras.layers.Conv2D):
     """Convolution, by default without bias, symmetric padding, He normal weights (fan-out).
 
     Input (N, H, W, in_channels), output (N, ceil(H / stride), ceil(W / stride), out_channels).
@@ -149,7 +174,7 @@ class BatchNorm2d(SavedByArguments, keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("companion")
-class Dense(SavedByArguments, keras.layers.Dense):
+class Dense(DrawsWeights, keras.layers.Dense):
     """y = x W + b: (..., in_features) to (..., out_features).
 
     LeCun normal weights, variance 1 / in_features, which keep the variance of what comes in; bias

@@ -18,7 +18,14 @@ from companion.tensorflow.blocks import (
     WideBottleneckBlock,
 )
 from companion.tensorflow.fixup import FixupBlock
-from companion.tensorflow.layers import BatchNorm2d, Conv2d, Dense, GlobalAveragePool, MaxPool2d
+from companion.tensorflow.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dense,
+    GlobalAveragePool,
+    MaxPool2d,
+    skip_init,
+)
 from companion.tensorflow.preactivation import PreActivationBlock, PreActivationBottleneckBlock
 from companion.tensorflow.separable import SeparableBlock
 from companion.tensorflow.shortcuts import Shortcut, check_shortcut
@@ -50,7 +57,8 @@ def build_sequential(
     seed: of the initial weights; ``None`` draws one from Keras's generator.
     scheme: how the branches start, see :func:`companion.weights.initialize`.
     """
-    model = Sequential(layers, name=name)
+    with skip_init():
+        model = Sequential(layers, name=name)
     weights.initialize(model, resolve_seed(seed), scheme)
     return model
 
@@ -107,11 +115,11 @@ class ResNet(Sequential):
         options: dict[str, Any] = {"shortcut": shortcut, "residual": residual}
         if merge is not None:
             options["merge"] = merge
-        with default_dtype(dtype):
+        with default_dtype(dtype), skip_init():
             parts = self._parts(architecture, in_channels, num_classes, make, options)
-            scheme = "he" if getattr(make, "normalized", True) else "fixup"
             super().__init__(parts, name=name or architecture.name)
-            weights.initialize(self, resolve_seed(seed), scheme)
+        scheme = "he" if getattr(make, "normalized", True) else "fixup"
+        weights.initialize(self, resolve_seed(seed), scheme)
 
     @staticmethod
     def _parts(

@@ -13,13 +13,13 @@ from keras import ops
 from companion import _checks
 from companion.tensorflow._layer import Layer, PassesMask
 from companion.tensorflow._saving import SavedByArguments
-from companion.tensorflow.layers import Dense
+from companion.tensorflow.layers import Dense, DrawsWeights
 
 _FAN_IN = {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"}
 
 
 @keras.saving.register_keras_serializable("companion")
-class Conv1d(SavedByArguments, keras.layers.Conv1D):
+class Conv1d(DrawsWeights, keras.layers.Conv1D):
     """Convolution over time without bias, symmetric padding, He normal weights (fan-out).
 
     (N, T, in_channels) to (N, T, out_channels). With ``dilation`` d the kernel reads every d-th

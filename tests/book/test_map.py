@@ -88,6 +88,19 @@ def test_the_tests_mirror_the_library():
         assert name in names | OF_SEVERAL, f"{test} is named for no module"
 
 
+def test_the_tests_mirror_the_tools():
+    """Each of tests/tools is of a tool, or of a file at the root; none of a tool is elsewhere."""
+    tools = {path.stem for path in (ROOT / "tools").iterdir()}
+    of_the_root = {"makefile": "Makefile", "wheel": "setup.py"}
+    assert all((ROOT / file).exists() for file in of_the_root.values())
+    for test in (ROOT / "tests").rglob("test_*.py"):
+        name = test.stem.removeprefix("test_")
+        if test.parent.name == "tools":
+            assert name in tools | {"mutation", *of_the_root}, f"{test} is named for no tool"
+        else:
+            assert name not in tools, f"{test} belongs in tests/tools"
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_module_of_a_framework_has_a_test_of_its_name(name):
     own = ROOT / "tests" / "library" / f"test_{name}.py"

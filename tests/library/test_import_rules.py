@@ -110,6 +110,19 @@ def test_importing_the_package_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_importing_the_torch_wing_is_light():
+    # Not PyTorch's compiler, which is as much again; nor what an extra brings. Counted, as above.
+    code = (
+        "import sys, torch, tqdm.auto, torch.fx; before = set(sys.modules); "
+        "import companion.torch; "
+        "new = {name for name in set(sys.modules) - before if name.split('.')[0] != 'companion'}; "
+        "heavy = ('torch._dynamo', 'torch._inductor', 'torch.onnx', 'torch.export', 'sympy'); "
+        "tops = {name.split('.')[0] for name in new} - sys.stdlib_module_names; "
+        "assert tops <= {'torch'} and not new & set(heavy) and len(new) < 60, sorted(new)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
 def test_a_missing_framework_names_the_extra(framework):
     code = (

@@ -29,6 +29,7 @@ UNET = ["tests/library/test_unet.py", "tests/oracles/test_unet_dncnn.py"]
             ["tests/library/data/test_data.py", "tests/library/data/test_mnist.py"],
         ),
         ("companion/data/speech.py", ["tests/library/data/test_data.py"]),
+        ("tools/processor.py", ["tests/tools/test_processor.py"]),
         ("tools/stage.py", ["tests/tools/test_stage.py"]),
         ("tools/mutations/places.py", ["tests/tools/test_mutation.py"]),
         ("companion/book/bench/timing.py", ["tests/book/test_bench.py"]),

@@ -6,8 +6,10 @@ linked into them one by one, so that no network is needed and nothing else can b
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -27,8 +29,8 @@ KNOWN = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
 SITE = Path(sysconfig.get_paths()["purelib"])
 
 
-def done(*command, cwd, **environment):
-    """Run a command to its end and return what it printed."""
+def done(*command, cwd, before=None, **environment):
+    """Run a command to its end and return what it printed; ``before`` is called in its process."""
     ran = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -36,6 +38,7 @@ def done(*command, cwd, **environment):
         capture_output=True,
         text=True,
         timeout=HANG_SECONDS,
+        preexec_fn=before,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
@@ -63,6 +66,9 @@ def wheel(sdist, tmp_path_factory):
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     (source,) = folder.iterdir()
+    left = source / "build" / "lib" / "companion" / "gone.py"  # by a build of an older source
+    left.parent.mkdir(parents=True)
+    left.touch()
     build = "from setuptools import build_meta as b; b.build_wheel('..')"
     done(sys.executable, "-c", build, cwd=source)
     (found,) = folder.glob("*.whl")
@@ -131,6 +137,7 @@ def test_the_wheel_holds_what_the_package_needs_and_nothing_else(wheel):
     assert {name for name in known if (ROOT / name).is_file()} <= set(sizes)
     pages = {f"companion/book/pages/{path.name}" for path in (ROOT / "book").glob("*.ipynb")}
     assert pages | {"companion/book/pages/references.bib"} <= set(sizes)
+    assert "companion/gone.py" not in sizes
     assert sum(sizes.values()) < 2e6
 
 
@@ -176,21 +183,78 @@ def test_the_readmes_example_trains(with_torch, tmp_path):
     assert 0 < loss < 10 and 0 <= accuracy <= 1
 
 
+SMALLEST = ["--model", "cifar_resnet", "--depth", "8", "--width", "2"]
+SMALLEST += ["--data", "digits8", "--epochs", "1"]
+
+
 def test_the_commands_work_outside_the_checkout(with_torch, tmp_path):
     script = with_torch / "bin" / "companion"
-    smallest = (
-        "--model",
-        "cifar_resnet",
-        "--depth",
-        "8",
-        "--width",
-        "2",
-        "--data",
-        "digits8",
-        "--epochs",
-        "1",
-    )
-    done(script, "train", "--out", "run", *smallest, cwd=tmp_path)
+    done(script, "train", "--out", "run", *SMALLEST, cwd=tmp_path)
     assert "accuracy" in done(script, "evaluate", "run", cwd=tmp_path)
     assert "parameters" in done(script, "info", "resnet18", cwd=tmp_path)
     assert "the verdict is the same" in done(script, "ledger", "--run", "C2", cwd=tmp_path)
+
+
+def bound_by_permissions():
+    """Let permissions bind this process, and what it starts, even if it is root's."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+#: Commands that can be done, and one that cannot, in one process.
+STRANGE = """
+import contextlib, io, os, sys
+sys.modules["pwd"] = None  # a user whom the system does not know
+import companion
+from companion import data
+from companion.__main__ import main
+for place in (os.path.dirname(companion.__file__), os.environ["HOME"]):
+    with contextlib.suppress(PermissionError):
+        open(os.path.join(place, "new"), "w").close()
+        sys.exit("permissions do not bind")
+data.mnist(), data.digits8()
+smallest = %r
+assert main(["ledger"]) == main(["info", "cifar_resnet"]) == 0
+name = os.fsdecode(b"caf\\xc3\\xa9")  # as an argument comes in
+assert main(["train", "--out", name, *smallest]) == 0
+assert main(["info", name]) == main(["predict", name, "--index", "0"]) == 0
+assert main(["train", "--out", os.environ["HOME"] + "/run", *smallest]) == 2
+"""
+
+
+def test_no_home_no_locale_and_nowhere_to_write_but_here(with_torch, tmp_path):
+    (package,) = with_torch.glob("lib/*/site-packages/companion")
+    for cache in list(package.rglob("__pycache__")):
+        shutil.rmtree(cache)
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    closed = [home, package, *package.rglob("*")]
+    modes = {path: path.stat().st_mode for path in closed}
+    for path, mode in modes.items():
+        path.chmod(mode & 0o555)
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    plain |= {"PYTHONIOENCODING": "ascii", "PYTHONDONTWRITEBYTECODE": "", "HOME": str(home)}
+    try:
+        printed = done(
+            *(with_torch / "bin" / "python", "-c", STRANGE % (SMALLEST,)),
+            **{"cwd": here, "before": bound_by_permissions, **plain},
+        )
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert "python -m companion evaluate caf\\udcc3\\udca9" in printed and printed.isascii()
+    assert os.listdir(home) == [] and len(os.listdir(here)) == 1
+    assert not list(package.rglob("__pycache__"))
+
+
+@pytest.mark.exhaustive
+def test_tensorflow_alone_trains(environment, tmp_path):
+    folder = environment("numpy", "tensorflow-cpu", "tensorflow", "tqdm", "safetensors")
+    script = folder / "bin" / "companion"
+    train = (script, "train", "--framework", "tensorflow", "--out", "run", *SMALLEST)
+    done(*train, cwd=tmp_path)
+    assert "accuracy" in done(script, "evaluate", "run", cwd=tmp_path)
+    code = "import companion.torch"
+    with pytest.raises(AssertionError, match=r"residual-companion\[torch\]"):
+        done(folder / "bin" / "python", "-c", code, cwd=tmp_path)

@@ -132,6 +132,16 @@ def copied(folder, to):
 # --- runs
 
 
+def test_a_run_ends_well_without_matplotlib(finished, call, tmp_path, monkeypatch):
+    run = runs.Run.open(copied(finished, tmp_path / "run"))
+    history = run.history()
+    for name in ("curve.png", "weights.safetensors"):
+        (run.folder / name).unlink()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run.finish(history, {"w": np.zeros(1, np.float32)})
+    assert run.finished and not (run.folder / "curve.png").exists()
+
+
 def test_a_run_leaves_four_files_and_says_how_it_went(finished, call):
     assert sorted(contents(finished)) == [
         "curve.png",
