@@ -13,7 +13,8 @@ from tests.library.harness import FRAMES, IMAGES, TOKENS, VECTORS, exhaustive_bu
 from tests.library.test_keras_expectations import LARGE, NETWORKS, build
 
 MERGED = {f"transformer {m}": {"merge": m} for m in MERGES if m != "add"}
-MERGED |= {f"transformer {norm}": {"merge": "add", "norm": norm} for norm in ("post", "sandwich", "deepnorm")}
+POSITIONS = ("post", "sandwich", "deepnorm")
+MERGED |= {f"transformer {norm}": {"merge": "add", "norm": norm} for norm in POSITIONS}
 CASES = [*NETWORKS, *MERGED]
 #: Relative distance of outputs: rounding of 2^-9 and 2^-12, in some ten layers.
 TOLERANCE = {"bfloat16": 0.04, "mixed_bfloat16": 0.04, "float16": 0.005, "mixed_float16": 0.005}
