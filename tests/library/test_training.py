@@ -39,13 +39,16 @@ def test_first_epoch_agrees_between_frameworks(optimizer, digits):
     assert one.loss == pytest.approx(other.loss, abs=1e-5)  # Keras has the rates in float32
 
 
-def test_keras_goes_on_after_the_recipe(digits):
+def test_keras_goes_on_after_the_recipe(digits, tmp_path):
     model = tiny(ct)
     ct.fit(model, digits, epochs=1, progress=False)
     rate = float(model.optimizer.learning_rate)
     assert 0 < rate == pytest.approx(Recipe(epochs=1).rate(4, 5))
-    after = model.fit(digits.x_train, digits.y_train, verbose=0)
-    assert math.isfinite(after.history["loss"][0])
+    model.save(tmp_path / "trained.keras")
+    for each in (model, keras.models.load_model(tmp_path / "trained.keras")):
+        after = each.fit(digits.x_train, digits.y_train, verbose=0)
+        assert math.isfinite(after.history["loss"][0])
+        assert float(each.optimizer.learning_rate) == rate
 
 
 def test_training_follows_the_model_s_precision(digits):
