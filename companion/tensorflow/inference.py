@@ -34,8 +34,8 @@ def optimize_for_inference(
 
     The network becomes one TensorFlow graph with its weights as constants, which lets TensorFlow
     multiply a batch norm into the convolution before it. In float32 outputs agree to 1e-5 of the
-    largest. In bfloat16 they differ by about 1 %, in int8 by about 2 %, which moved the accuracy of
-    five networks on digits by less than a point (``companion/book/experiments/precision.py``).
+    largest. In bfloat16 the logits of five networks trained on digits differ by about 1 %, in int8
+    by about 5 %, and their accuracy by 0.006 at most (``companion/book/experiments/precision.py``).
 
     It pays against calls of the model: Keras walks through all its layers in Python at each call,
     which for one small image takes most of the time. :func:`predict` compiles the model too, so
