@@ -42,6 +42,8 @@ def alive(name):
 @pytest.mark.parametrize("how", TOLERANCE)
 @pytest.mark.parametrize("name", CASES)
 def test_networks_in_16_bits(name, how):
+    if how == "float16" and name in ("resnet101", "resnet152"):
+        pytest.skip("untrained, with the statistics of the start, its stream grows past 65,504")
     network, x = alive(name)
     found = []
     for dtype in (torch.float32, SHORT.get(how, torch.float32)):
