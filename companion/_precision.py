@@ -47,6 +47,15 @@ def calibration_images(precision: str, calibration: Any, runtime: str) -> np.nda
     return images.astype(np.float32, copy=False)
 
 
+def check_dtypes(found: set[str], accepted: tuple[str, ...], where: str) -> None:
+    """Raise ``ValueError`` where the model has or computes floats of another type."""
+    others = sorted(found - set(accepted))
+    if others:
+        raise ValueError(
+            f"model must be in {' or '.join(accepted)} where {where}, got {', '.join(others)}"
+        )
+
+
 def has_instructions(precision: str) -> bool:
     """Whether the processor multiplies numbers of the precision; true where Linux does not say."""
     try:

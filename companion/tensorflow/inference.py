@@ -17,6 +17,7 @@ from companion._precision import (
     PRECISIONS,
     RUNTIMES,
     calibration_images,
+    check_dtypes,
     has_instructions,
     slow_message,
 )
@@ -63,8 +64,9 @@ def optimize_for_inference(
     Raises
     ------
     ValueError: a model that is not a Keras one, that is not built, or that has several inputs or
-        outputs; an unknown precision or runtime, or two that do not go together; calibration that
-        is missing, not wanted, or no batch of images that the model takes.
+        outputs; one that is not in float32, for int8 and onnxruntime, or is in float64 or float16,
+        for bfloat16; an unknown precision or runtime, or two that do not go together; calibration
+        that is missing, not wanted, or no batch of images that the model takes.
     ImportError: onnxruntime, onnx or tf2onnx is missing (extra ``export``).
     """
     if not isinstance(model, keras.Model):
@@ -78,6 +80,15 @@ def optimize_for_inference(
     _checks.option("runtime", runtime, RUNTIMES)
     images = calibration_images(precision, calibration, runtime)
     (x,) = inputs
+    found = {str(v.dtype) for v in model.variables} | {
+        layer.compute_dtype for layer in model._flatten_layers() if layer.variables
+    }
+    found = {name for name in found if "float" in name}
+    if runtime == "onnxruntime" or precision == "int8":
+        where = "precision is 'int8'" if precision == "int8" else "runtime is 'onnxruntime'"
+        check_dtypes(found, ("float32",), where)
+    elif precision == "bfloat16":
+        check_dtypes(found, ("float32", "bfloat16"), "precision is 'bfloat16'")
     if precision != "float32" and not has_instructions(precision):
         warnings.warn(slow_message(precision), stacklevel=2)
     function: Callable[[Any], Any]

@@ -16,6 +16,7 @@ from companion._precision import (
     PRECISIONS,
     RUNTIMES,
     calibration_images,
+    check_dtypes,
     has_instructions,
     slow_message,
 )
@@ -48,7 +49,8 @@ def optimize_for_inference(
         ``forward`` that calls the parts of a ``Sequential`` one by one and keeps what they return.
     precision: ``"float32"`` (default): that of the model, float64 too. ``"bfloat16"``: of weights
         and activations. ``"int8"``: of weights, a scale for each output channel, and of
-        activations, a scale for each tensor (Jacob et al. 2018, arXiv 1712.05877), for image
+        activations, a scale for each tensor (Jacob et al. 2018, arXiv 1712.05877), of whose 256
+        numbers PyTorch uses 128 on x86, so that no sum overflows on older processors; for image
         networks that ``torch.fx`` can trace, on the CPU; other merges than addition, and what is
         no convolution, sum, ReLU, pooling or dense layer, stay in float32. A processor without
         instructions for it computes it more slowly than float32: a warning says so.
@@ -67,8 +69,9 @@ def optimize_for_inference(
     Raises
     ------
     ValueError: a model that is not a PyTorch module, or that ``torch.compile`` or ``torch.jit``
-        returned; an unknown precision or runtime, or two that do not go together; calibration that
-        is missing, not wanted, or no batch of images that the model takes.
+        returned; one that is not in float32, for onnxruntime; an unknown precision or runtime, or
+        two that do not go together; calibration that is missing, not wanted, or no batch of images
+        that the model takes.
     ImportError: onnxruntime, onnx or onnxscript is missing (extra ``export``).
     """
     if not isinstance(model, nn.Module):
@@ -82,6 +85,9 @@ def optimize_for_inference(
     )
     result = copy.deepcopy(model).eval().requires_grad_(False)
     if runtime == "onnxruntime":
+        tensors = (*result.parameters(), *result.buffers())
+        found = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()}
+        check_dtypes(found, ("float32",), "runtime is 'onnxruntime'")
         return _Onnx(result)
     on_cpu = first_float(model).device.type == "cpu"
     if precision != "float32" and on_cpu and not has_instructions(precision):

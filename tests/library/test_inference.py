@@ -368,6 +368,26 @@ def test_precision_and_runtime_that_do_not_go_together(package, options, named):
         package.optimize_for_inference(model, **options)
 
 
+@pytest.mark.parametrize(
+    ("package", "dtype", "options"),
+    [
+        *((cp, dtype, {"runtime": "onnxruntime"}) for dtype in ("float64", "bfloat16", "float16")),
+        *((ct, dtype, {"runtime": "onnxruntime"}) for dtype in ("float64", "mixed_bfloat16")),
+        *((ct, dtype, {"precision": "int8", "calibration": SIDES}) for dtype in ("bfloat16",)),
+        *((ct, dtype, {"precision": "bfloat16"}) for dtype in ("float64", "mixed_float16")),
+    ],
+)
+def test_a_model_in_a_type_that_cannot_be_prepared_so_is_refused(package, dtype, options):
+    if package is ct:
+        keras.config.set_dtype_policy(dtype)  # put back by tests/conftest.py
+    model = package.cifar_resnet(8, width=2, seed=0)
+    if package is cp:
+        model = model.to(getattr(torch, dtype))
+    named = dtype.removeprefix("mixed_")
+    with pytest.raises(ValueError, match=f"model must be in float32 .*where .*, got {named}"):
+        package.optimize_for_inference(model, **options)
+
+
 def test_a_network_that_cannot_be_traced_has_no_int8():
     class Deciding(nn.Module):
         def forward(self, x):
