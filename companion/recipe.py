@@ -7,7 +7,7 @@ the same images in the same order, shifted by the same pixels, at the same learn
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -124,6 +124,14 @@ class Recipe:
         longest = [max((p for p in given if _begins(n, p)), key=len, default=None) for n in names]
         return [1.0 if prefix is None else given[prefix] for prefix in longest]
 
+    def factors_of(
+        self, parameters: Iterable[Any], named: Sequence[tuple[str, Any]]
+    ) -> list[float]:
+        """Return the factor of each parameter; one with two names has the first's."""
+        factors = self.factors(name for name, _ in named)
+        found = {id(p): f for (_, p), f in zip(reversed(named), reversed(factors), strict=True)}
+        return [found[id(p)] for p in parameters]
+
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of ``step`` (from 0) out of ``steps``."""
         warm = max(1, round(0.25 * steps))
@@ -176,6 +184,26 @@ def check_training(
             f"batch_size must be at most the {len(x)} training examples, got {recipe.batch_size}"
         )
     return x, y
+
+
+def check_held(held: set[int], known: Mapping[int, str], trained: Iterable[Any]) -> None:
+    """Raise unless an optimizer holds all that is trained, and nothing but the model's.
+
+    Parameters
+    ----------
+    held: ``id`` of each parameter of the optimizer. known: the names of the model's by ``id``.
+    """
+    if held - known.keys():
+        raise ValueError(
+            f"optimizer must hold parameters of the model alone, got {len(held - known.keys())} "
+            "that are not"
+        )
+    for p in trained:
+        if id(p) not in held:
+            raise ValueError(
+                "optimizer must hold every parameter of the model that is trained, got one without "
+                f"{known[id(p)]!r}"
+            )
 
 
 def check_precision(recipe: Recipe, dtype: str) -> None:

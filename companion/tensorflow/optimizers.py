@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from companion import _checks
-from companion.recipe import Recipe
+from companion.recipe import Recipe, check_held
 from companion.weights.layer_weights import named_parameters
 
 
@@ -122,18 +122,6 @@ class OwnOptimizer:
         return float(self.own.learning_rate)
 
 
-def learning_rate_factors(
-    model: keras.Model, variables: Sequence[keras.Variable], recipe: Recipe
-) -> list[float] | None:
-    """Return the factor of each variable's learning rate; one with two names has the first's."""
-    if not recipe.learning_rate_factors:
-        return None
-    named = named_parameters(model)
-    factors = recipe.factors(name for name, _ in named)
-    found = {id(v): f for (_, v), f in zip(reversed(named), reversed(factors), strict=True)}
-    return [found[id(v)] for v in variables]
-
-
 def choose_optimizer(
     model: keras.Model, settings: Mapping[str, Any]
 ) -> tuple[Recipe, keras.optimizers.Optimizer | None]:
@@ -149,19 +137,9 @@ def choose_optimizer(
         recipe = Recipe(**settings)
         _checks.option("optimizer", own, ("sgd", "adam"))
         return recipe, None
-    held = {id(v) for v in getattr(own, "_trainable_variables", ())} if own.built else None
-    known = {id(v): v.path for v in model.variables}
-    if held is not None and held - known.keys():
-        raise ValueError(
-            f"optimizer must hold parameters of the model alone, got {len(held - known.keys())} "
-            "that are not"
-        )
-    for v in model.trainable_variables:
-        if held is not None and id(v) not in held:
-            raise ValueError(
-                "optimizer must hold every parameter of the model that is trained, got one without "
-                f"{v.path!r}"
-            )
+    if own.built:
+        held = {id(v) for v in getattr(own, "_trainable_variables", ())}
+        check_held(held, {id(v): v.path for v in model.variables}, model.trainable_variables)
     config = {key: value for key, value in own.get_config().items() if key != "name"}
     described = ", ".join(f"{key}={value}" for key, value in config.items())
     return Recipe.with_own_optimizer(f"{type(own).__name__}({described})", settings), own
@@ -176,8 +154,11 @@ def make_optimizer(
     total = recipe.epochs * steps
     schedule = Cycle([recipe.rate(step, total) for step in range(total)])
     variables = model.trainable_variables
+    factors = None
+    if recipe.learning_rate_factors:
+        factors = recipe.factors_of(variables, named_parameters(model))
     each = {
-        "factors": learning_rate_factors(model, variables, recipe),
+        "factors": factors,
         "decays": [recipe.weight_decay if len(v.shape) > 1 else 0.0 for v in variables],
     }
     if recipe.optimizer == "adam":

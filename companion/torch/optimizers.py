@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from companion import _checks
-from companion.recipe import Recipe
+from companion.recipe import Recipe, check_held
 from companion.weights.layer_weights import named_parameters
 
 
@@ -27,7 +27,9 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.factors = learning_rate_factors(model, self.parameters, recipe)
+        self.factors = [1.0] * len(self.parameters)
+        if recipe.learning_rate_factors:
+            self.factors = recipe.factors_of(self.parameters, named_parameters(model))
         self.velocity = [torch.zeros_like(p) for p in self.parameters]
         self.momentum, self.weight_decay = recipe.momentum, recipe.weight_decay
         self.step_count = 0
@@ -146,18 +148,6 @@ def _kind(value: Any) -> str:
     return str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else "number"
 
 
-def learning_rate_factors(
-    model: nn.Module, parameters: Sequence[Tensor], recipe: Recipe
-) -> list[float]:
-    """Return the factor of each parameter's learning rate; one with two names has the first's."""
-    if not recipe.learning_rate_factors:
-        return [1.0] * len(parameters)
-    named = named_parameters(model)
-    factors = recipe.factors(name for name, _ in named)
-    found = {id(p): f for (_, p), f in zip(reversed(named), reversed(factors), strict=True)}
-    return [found[id(p)] for p in parameters]
-
-
 def choose_optimizer(
     model: nn.Module, settings: Mapping[str, Any]
 ) -> tuple[Recipe, torch.optim.Optimizer | None]:
@@ -177,17 +167,7 @@ def choose_optimizer(
         raise ValueError("optimizer must step once for each gradient, got LBFGS, which needs more")
     held = {id(p) for group in own.param_groups for p in group["params"]}
     names = {id(p): name for name, p in model.named_parameters()}
-    if held - names.keys():
-        raise ValueError(
-            f"optimizer must hold parameters of the model alone, got {len(held - names.keys())} "
-            "that are not"
-        )
-    for p in model.parameters():
-        if p.requires_grad and id(p) not in held:
-            raise ValueError(
-                "optimizer must hold every parameter of the model that is trained, got one without "
-                f"{names[id(p)]!r}"
-            )
+    check_held(held, names, (p for p in model.parameters() if p.requires_grad))
     groups = [
         ", ".join(f"{key}={value}" for key, value in group.items() if key != "params")
         for group in own.param_groups
