@@ -95,7 +95,7 @@ def optimize_for_inference(
     if runtime == "onnxruntime":
         function = _in_onnxruntime(model)
     elif images is not None:
-        _check_images(images, tuple(x.shape))
+        _check_axes("calibration", images.shape, tuple(x.shape))
         function = quantized(_graph(model, (None, *images.shape[1:])), images)
     else:
         function = _graph(model, tuple(x.shape))
@@ -119,10 +119,10 @@ def _graph(model: keras.Model, shape: tuple) -> Any:
     return call.get_concrete_function()
 
 
-def _check_images(images: np.ndarray, shape: tuple) -> None:
-    _checks.rank("calibration", images.shape, len(shape), f"like {shape}")
-    if shape[-1] is not None:
-        _checks.channels("calibration", images.shape[-1], shape[-1])
+def _check_axes(name: str, shape: Any, expected: tuple) -> None:
+    _checks.rank(name, shape, len(expected), f"like {expected}")
+    if expected[-1] is not None:
+        _checks.channels(name, shape[-1], expected[-1])
 
 
 def _in_bfloat16(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -176,9 +176,7 @@ class Frozen:
     def __call__(self, x: Any, training: bool = False) -> Any:
         _checks.option("training", training, (False,))
         x = tf.convert_to_tensor(x, self._dtype)
-        _checks.rank("x", x.shape, len(self.input_shape), f"like {self.input_shape}")
-        if self.input_shape[-1] is not None:
-            _checks.channels("x", x.shape[-1], self.input_shape[-1])
+        _check_axes("x", x.shape, self.input_shape)
         return self._function(x)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
