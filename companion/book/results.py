@@ -7,8 +7,10 @@ it. Both are part of the package, so that a notebook runs wherever the package i
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,77 @@ def mean_std(values: Any, digits: int = 2) -> str:
     values = np.asarray(values)
     _checks.positive_int("number of values", values.size, minimum=2)
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+
+def mean_error(values: Any, digits: int = 2) -> str:
+    """Return mean and standard error of the mean of several runs, as "0.92 ± 0.01".
+
+    How far the mean itself is to be trusted: the standard deviation over the square root of the
+    number of runs. :func:`mean_std` says how far single runs lie apart.
+
+    Parameters
+    ----------
+    digits: after the point, default 2.
+
+    Raises
+    ------
+    ValueError: fewer than two values.
+    """
+    values = np.asarray(values)
+    _checks.positive_int("number of values", values.size, minimum=2)
+    return f"{values.mean():.{digits}f} ± {_error(values):.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a treatment changes, over pairs of runs that share a seed.
+
+    Attributes
+    ----------
+    mean: of the differences. error: standard error of that mean.
+    ahead: in how many pairs the treatment is ahead. pairs: how many there are.
+    """
+
+    mean: float
+    error: float
+    ahead: int
+    pairs: int
+
+    @property
+    def errors(self) -> float:
+        """The mean in standard errors, Student's t; infinite where all pairs differ alike."""
+        if self.error == 0:
+            return math.copysign(math.inf, self.mean) if self.mean else 0.0
+        return self.mean / self.error
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} ± {self.error:.3f}"
+
+
+def difference(treated: Any, control: Any) -> Difference:
+    """Compare runs pair by pair: same seed, same initial weights, same batches.
+
+    Parameters
+    ----------
+    treated, control: one number for each seed, in the same order of seeds.
+
+    Raises
+    ------
+    ValueError: fewer than two pairs, or not as many of one as of the other.
+    """
+    treated, control = np.asarray(treated, float), np.asarray(control, float)
+    if treated.shape != control.shape or treated.ndim != 1:
+        raise ValueError(
+            "treated and control must be two rows of as many numbers, "
+            f"got shapes {treated.shape} and {control.shape}"
+        )
+    _checks.positive_int("number of pairs", treated.size, minimum=2)
+    apart = treated - control
+    return Difference(float(apart.mean()), _error(apart), int((apart > 0).sum()), int(treated.size))
+
+
+def _error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / math.sqrt(values.size))
 
 
 def store(path: Path, script: str, rows: list[dict[str, Any]], **more: Any) -> None:

@@ -48,11 +48,40 @@ def test_the_stored_numbers_are_those_of_the_cell(id):
     assert settled["numbers"] == LEDGER[id].numbers
 
 
-@pytest.mark.parametrize("id", sorted(LEDGER))
-def test_the_verdict_would_change_if_the_numbers_did(id):
-    entry = LEDGER[id]
-    assert set(entry.claim.counterexample) == set(entry.numbers)
-    assert entry.claim.verdict(**entry.claim.counterexample).word != entry.verdict.word
+def words_of(claim) -> set[str]:
+    """Return the verdicts that the source of a rule can say."""
+    source = inspect.getsource(claim.rule).partition("def ")[2]
+    names = {"HOLDS": claims.HOLDS, "WITH_CONDITIONS": claims.WITH_CONDITIONS}
+    names["FAILS"] = claims.FAILS
+    return {word for name, word in names.items() if re.search(rf"\b{name}\b", source)}
+
+
+@pytest.mark.parametrize("id", sorted(claims.CLAIMS))
+def test_a_rule_can_come_out_each_way_and_a_derived_claim_has_none(id):
+    claim = claims.CLAIMS[id]
+    if claim.kind == "derived":
+        assert claim.word in (claims.HOLDS, claims.WITH_CONDITIONS, claims.FAILS)
+        assert not claim.examples and not claim.deciding and not words_of(claim)
+        return
+    assert claim.word is None and claim.deciding
+    assert {claims.HOLDS, claims.FAILS} <= set(claim.examples) == words_of(claim)
+    for word, numbers in claim.examples.items():
+        assert claim.verdict(**numbers).word == word
+
+
+@pytest.mark.parametrize("id", sorted(claims.CLAIMS))
+def test_what_decides_can_change_the_verdict_and_what_accompanies_cannot(id):
+    claim = claims.CLAIMS[id]
+    sets = [*claim.examples.values(), LEDGER[id].numbers]
+    for name in inspect.signature(claim.rule).parameters:
+        others = {value for numbers in sets for value in (numbers[name],)}
+        others |= {0, 1, -1, 0.5, 1000, -1000}
+        changes = any(
+            claim.verdict(**numbers).word != claim.verdict(**{**numbers, name: other}).word
+            for numbers in sets
+            for other in others
+        )
+        assert changes == (name in claim.deciding), name
 
 
 @pytest.mark.parametrize("id", sorted(LEDGER))

@@ -49,3 +49,22 @@ def test_what_is_not_there_is_refused(folder):
 def test_a_spread_is_mean_and_deviation_of_the_sample():
     assert results.mean_std([1, 2, 3]) == "2.00 ± 1.00"
     assert results.mean_std(np.array([1.0, 1.5]), digits=1) == "1.2 ± 0.4"
+
+
+def test_the_error_of_a_mean_is_the_deviation_over_the_root_of_the_number():
+    assert results.mean_error([1, 2, 3, 4]) == "2.50 ± 0.65"  # 1.29 / 2
+    with pytest.raises(ValueError, match="number of values"):
+        results.mean_error([1.0])
+
+
+def test_a_difference_is_taken_pair_by_pair():
+    found = results.difference([3.0, 5.0, 4.0], [1.0, 4.0, 4.0])
+    assert (found.mean, found.ahead, found.pairs) == (1.0, 2, 3)
+    assert found.error == pytest.approx(1 / 3**0.5)
+    assert found.errors == pytest.approx(3**0.5)
+    assert str(found) == "+1.000 ± 0.577"
+    assert results.difference([2, 3], [1, 2]).errors == float("inf")
+    assert results.difference([1, 2], [1, 2]).errors == 0
+    for treated, control in (([1, 2], [1, 2, 3]), ([1], [2]), ([[1, 2]], [[1, 2]])):
+        with pytest.raises(ValueError, match=r"treated and control|number of pairs"):
+            results.difference(treated, control)

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -37,12 +37,16 @@ class Claim:
     ----------
     id: as "C4": a letter for the article's section, and a number.
     section: of the article, as "2.3, 3.3".
-    kind: ``"measured"``, ``"derived"`` (a proof, checked numerically) or ``"cited"`` (a look-up).
-    statement: the claim in our words.
+    kind: ``"measured"``, ``"derived"`` (it follows from definitions or a proof) or ``"cited"`` (a
+        look-up).
+    statement: the claim in our words, with its own "much", "can" and "may".
     notebook: whose cell, tagged ``claim-`` and the id, settles it.
     test: that guards the evidence, as "tests/library/test_probes.py::test_name".
-    rule: takes the numbers by name, returns the verdict.
-    counterexample: numbers that would have led to another verdict.
+    rule: takes the numbers by name, returns the verdict. What decides are its ordinary parameters;
+        what only accompanies are those that it takes by name alone, behind a ``*``. The rule of a
+        derived claim decides nothing: it returns the reason, and all its numbers accompany.
+    examples: for every word that the rule can say, numbers that lead to it. None for a derived one.
+    word: the verdict of a derived claim; ``None`` for all others.
     """
 
     id: str
@@ -51,8 +55,17 @@ class Claim:
     statement: str
     notebook: str
     test: str
-    rule: Callable[..., Verdict]
-    counterexample: Mapping[str, Number]
+    rule: Callable[..., Any]
+    examples: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    word: str | None = None
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The numbers that the verdict depends on, by name; none of a derived claim."""
+        if self.word is not None:
+            return ()
+        parameters = inspect.signature(self.rule).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
 
     def verdict(self, **numbers: Number) -> Verdict:
         """Return the verdict that the numbers lead to.
@@ -66,17 +79,18 @@ class Claim:
             raise ValueError(f"{self.id} needs the numbers {sorted(names)}, got {sorted(numbers)}")
         for name, value in numbers.items():
             _checks.finite_number(name, value)
-        return self.rule(**numbers)
+        found = self.rule(**numbers)
+        return found if self.word is None else Verdict(self.word, found)
 
 
 #: Every claim by its id.
 CLAIMS: dict[str, Claim] = {}
 
 
-def claim(id: str, **facts: Any) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
-    """Register the decorated rule as that of a claim."""
+def claim(id: str, **facts: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated rule as that of a claim; ``facts`` are :class:`Claim`'s fields."""
 
-    def register(rule: Callable[..., Verdict]) -> Callable[..., Verdict]:
+    def register(rule: Callable[..., Any]) -> Callable[..., Any]:
         CLAIMS[id] = Claim(id=id, rule=rule, **facts)
         return rule
 

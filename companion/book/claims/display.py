@@ -51,5 +51,21 @@ def _entry(entry: Entry) -> str:
     cell = f'<a href="{claim.notebook}.html#claim-{claim.id}">{claim.notebook}</a>'
     return (
         f"**{claim.id}: {verdict.word}.** *{statement}* (article: {claim.section}) {reason} "
-        f"Settled ({claim.kind}) in {cell}, guarded by `{claim.test}`."
+        f"{_decided(entry)} Settled ({claim.kind}) in {cell}, guarded by `{claim.test}`."
     )
+
+
+def _decided(entry: Entry) -> str:
+    """Say which of the numbers the verdict depends on; those stand in bold."""
+    deciding = entry.claim.deciding
+    decide = [f"**{_named(name, entry.numbers[name])}**" for name in deciding]
+    beside = [_named(n, value) for n, value in entry.numbers.items() if n not in deciding]
+    if not decide:
+        said = "Derived: no number decides it"
+        return f"{said}; checked with it: {', '.join(beside)}." if beside else f"{said}."
+    also = f"; beside it: {', '.join(beside)}" if beside else ""
+    return f"Decided by {', '.join(decide)}{also}."
+
+
+def _named(name: str, value: float) -> str:
+    return f"{name.replace('_', ' ')} {value:g}"

@@ -12,10 +12,17 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     statement="H(x) = F(x) + x, where F is the output of some layer and x the identity mapping",
     notebook="03_algorithm",
     test="tests/library/test_reference.py::test_gradients_equal_finite_differences",
-    counterexample={
-        "output_minus_input_against_branch": 1.0,
-        "output_minus_input_against_first_layer": 1.0,
-        "gradients_differ_by": 0.0,
+    examples={
+        WITH_CONDITIONS: {
+            "output_minus_input_against_branch": 0.0,
+            "output_minus_input_against_first_layer": 1.0,
+            "gradients_differ_by": 0.0,
+        },
+        FAILS: {
+            "output_minus_input_against_branch": 1.0,
+            "output_minus_input_against_first_layer": 1.0,
+            "gradients_differ_by": 0.0,
+        },
     },
 )
 def definition(
@@ -43,7 +50,10 @@ def definition(
     statement="inside a block every layer's output is passed to the next by a residual connection",
     notebook="02_idea",
     test="tests/library/test_graph.py::test_a_graph_shows_what_read_what",
-    counterexample={"results_read_twice": 2, "convolutions": 2},
+    examples={
+        HOLDS: {"results_read_twice": 2, "convolutions": 2},
+        FAILS: {"results_read_twice": 1, "convolutions": 2},
+    },
 )
 def every_layer(results_read_twice: int, convolutions: int) -> Verdict:
     if results_read_twice < convolutions:
@@ -62,7 +72,10 @@ def every_layer(results_read_twice: int, convolutions: int) -> Verdict:
     statement="drawback: more computation, since each layer has to compute two outputs",
     notebook="03_algorithm",
     test="tests/library/test_costs.py::test_costs_are_counted_by_hand",
-    counterexample={"share_in_resnet34": 0.3, "largest_share": 0.5},
+    examples={
+        HOLDS: {"share_in_resnet34": 0.3, "largest_share": 0.5},
+        WITH_CONDITIONS: {"share_in_resnet34": 0.00038, "largest_share": 0.0021},
+    },
 )
 def computation(share_in_resnet34: float, largest_share: float) -> Verdict:
     measured = (
@@ -84,7 +97,10 @@ def computation(share_in_resnet34: float, largest_share: float) -> Verdict:
     statement="drawback: extra parameters are needed to represent the identity mapping",
     notebook="03_algorithm",
     test="tests/library/test_shortcuts.py::test_projections_stand_where_the_paper_has_them",
-    counterexample={"identity": 100, "zero_pad": 100, "projections": 100, "whole": 1000},
+    examples={
+        HOLDS: {"identity": 100, "zero_pad": 100, "projections": 100, "whole": 1000},
+        FAILS: {"identity": 0, "zero_pad": 0, "projections": 173824, "whole": 21797672},
+    },
 )
 def parameters(identity: int, zero_pad: int, projections: int, whole: int) -> Verdict:
     if identity or zero_pad:
@@ -103,11 +119,19 @@ def parameters(identity: int, zero_pad: int, projections: int, whole: int) -> Ve
     statement="those extra parameters may make the model overfit and generalise worse",
     notebook="03_algorithm",
     test="tests/book/test_page_numbers.py::test_at_equal_parameters_shortcuts_do_not_hurt_the_test_accuracy",
-    counterexample={
-        "test_gain_at_8": -0.05,
-        "test_gain_at_20": -0.05,
-        "gap_difference": 0.05,
-        "extra_parameters": 0,
+    examples={
+        HOLDS: {
+            "test_gain_at_8": -0.05,
+            "test_gain_at_20": -0.05,
+            "gap_difference": 0.05,
+            "extra_parameters": 0,
+        },
+        FAILS: {
+            "test_gain_at_8": -0.002,
+            "test_gain_at_20": 0.0083,
+            "gap_difference": 0.0023,
+            "extra_parameters": 0,
+        },
     },
 )
 def overfitting(

@@ -13,13 +13,31 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     "train",
     notebook="01_background",
     test="tests/book/test_page_numbers.py::test_gradients_of_normalised_networks_by_depth",
-    counterexample={
-        "log10_first_over_last_without_norm": -9.0,
-        "smallest_first_gradient_with_norm": 1e-9,
-        "largest_first_gradient_with_norm": 1.0,
-        "plain_accuracy_at_8": 1.0,
-        "plain_accuracy_at_32": 0.5,
-        "level_at_32": 1.0,
+    examples={
+        HOLDS: {
+            "log10_first_over_last_without_norm": -9.0,
+            "smallest_first_gradient_with_norm": 1e-09,
+            "largest_first_gradient_with_norm": 1.0,
+            "plain_accuracy_at_8": 1.0,
+            "plain_accuracy_at_32": 0.5,
+            "level_at_32": 1.0,
+        },
+        WITH_CONDITIONS: {
+            "log10_first_over_last_without_norm": -9.1,
+            "smallest_first_gradient_with_norm": 0.33,
+            "largest_first_gradient_with_norm": 510.0,
+            "plain_accuracy_at_8": 0.99,
+            "plain_accuracy_at_32": 0.95,
+            "level_at_32": 0.71,
+        },
+        FAILS: {
+            "log10_first_over_last_without_norm": -9,
+            "smallest_first_gradient_with_norm": 0.3,
+            "largest_first_gradient_with_norm": 500,
+            "plain_accuracy_at_8": 0.99,
+            "plain_accuracy_at_32": 0.985,
+            "level_at_32": 1,
+        },
     },
 )
 def trouble(
@@ -56,7 +74,11 @@ def trouble(
     statement="a residual connection lets the gradient pass straight to early layers",
     notebook="04_gradients",
     test="tests/library/test_probes.py::test_path_lengths_are_binomial",
-    counterexample={"derivation_apart": 0.1, "log10_plain": -8.0, "log10_residual": 1.0},
+    examples={
+        HOLDS: {"derivation_apart": 2e-07, "log10_plain": -8.0, "log10_residual": 1.0},
+        WITH_CONDITIONS: {"derivation_apart": 0.0, "log10_plain": -8, "log10_residual": -7.5},
+        FAILS: {"derivation_apart": 0.1, "log10_plain": -8.0, "log10_residual": 1.0},
+    },
 )
 def straight(derivation_apart: float, log10_plain: float, log10_residual: float) -> Verdict:
     if derivation_apart > 1e-4:
@@ -82,7 +104,10 @@ def straight(derivation_apart: float, log10_plain: float, log10_residual: float)
     statement="the 2015 ResNet paper was the first to propose residual connections",
     notebook="01_background",
     test="tests/book/test_claims.py::test_the_dates_of_b3_are_the_bibliographys",
-    counterexample={"highway_networks": 1601, "residual_networks": 1512},
+    examples={
+        HOLDS: {"highway_networks": 1601, "residual_networks": 1512},
+        WITH_CONDITIONS: {"highway_networks": 1505, "residual_networks": 1512},
+    },
 )
 def first_proposal(highway_networks: int, residual_networks: int) -> Verdict:
     if highway_networks < residual_networks:

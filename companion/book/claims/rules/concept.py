@@ -12,7 +12,10 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     statement="residual connections relieve vanishing gradients",
     notebook="01_background",
     test="tests/library/test_probes.py::test_gradient_norms_of_a_linear_network",
-    counterexample={"log10_plain": -9.0, "log10_residual": -8.0},
+    examples={
+        HOLDS: {"log10_plain": -9.1, "log10_residual": 1.5},
+        FAILS: {"log10_plain": -9.0, "log10_residual": -8.0},
+    },
 )
 def vanishing(log10_plain: float, log10_residual: float) -> Verdict:
     measured = (
@@ -31,7 +34,10 @@ def vanishing(log10_plain: float, log10_residual: float) -> Verdict:
     statement="information can cross several layers directly",
     notebook="02_idea",
     test="tests/library/test_shortcuts.py::test_zeroed_branches_leave_the_composed_shortcuts",
-    counterexample={"largest_difference": 0.5, "left_in_the_plain_network": 0.0},
+    examples={
+        HOLDS: {"largest_difference": 0.0, "left_in_the_plain_network": 0.0},
+        FAILS: {"largest_difference": 0.5, "left_in_the_plain_network": 0.0},
+    },
 )
 def crossing(largest_difference: float, left_in_the_plain_network: float) -> Verdict:
     if largest_difference == 0:
@@ -50,7 +56,10 @@ def crossing(largest_difference: float, left_in_the_plain_network: float) -> Ver
     statement="the residual connection runs from a residual block to the convolution behind it",
     notebook="02_idea",
     test="tests/library/test_graph.py::test_a_graph_shows_what_read_what",
-    counterexample={"additions": 1, "starts_at_the_blocks_input": 0, "convolutions_around": 2},
+    examples={
+        HOLDS: {"additions": 1, "starts_at_the_blocks_input": 0, "convolutions_around": 2},
+        FAILS: {"additions": 1, "starts_at_the_blocks_input": 1, "convolutions_around": 2},
+    },
 )
 def place(additions: int, starts_at_the_blocks_input: int, convolutions_around: int) -> Verdict:
     if additions and starts_at_the_blocks_input:
@@ -70,12 +79,28 @@ def place(additions: int, starts_at_the_blocks_input: int, convolutions_around: 
     "input layer",
     notebook="02_idea",
     test="tests/book/test_page_numbers.py::test_deep_plain_networks_need_more_epochs",
-    counterexample={
-        "plain_at_8": 3,
-        "residual_at_8": 3,
-        "plain_at_44": 3,
-        "residual_at_44": 3,
-        "share_of_the_input": 0.01,
+    examples={
+        HOLDS: {
+            "plain_at_8": 3,
+            "residual_at_8": 3,
+            "plain_at_44": 13,
+            "residual_at_44": 4,
+            "share_of_the_input": 0.51,
+        },
+        WITH_CONDITIONS: {
+            "plain_at_8": 4,
+            "residual_at_8": 3,
+            "plain_at_44": 13,
+            "residual_at_44": 4,
+            "share_of_the_input": 0.02,
+        },
+        FAILS: {
+            "plain_at_8": 3,
+            "residual_at_8": 3,
+            "plain_at_44": 3,
+            "residual_at_44": 3,
+            "share_of_the_input": 0.01,
+        },
     },
 )
 def convergence(
@@ -115,7 +140,11 @@ def _epochs(count: int) -> str:
     statement="they let the network learn more complex features and so perform better",
     notebook="02_idea",
     test="tests/book/test_page_numbers.py::test_shortcuts_do_not_matter_at_depth_8_and_do_at_44",
-    counterexample={"gain_at_8": 0.1, "gain_at_56": 0.4, "same_function_up_to": 1.0},
+    examples={
+        HOLDS: {"gain_at_8": 0.1, "gain_at_56": 0.4, "same_function_up_to": 1.0},
+        WITH_CONDITIONS: {"gain_at_8": -0.002, "gain_at_56": 0.42, "same_function_up_to": 1e-05},
+        FAILS: {"gain_at_8": 0, "gain_at_56": 0.01, "same_function_up_to": 1e-05},
+    },
 )
 def features(gain_at_8: float, gain_at_56: float, same_function_up_to: float) -> Verdict:
     if gain_at_56 < 0.02:
@@ -137,11 +166,25 @@ def features(gain_at_8: float, gain_at_56: float, same_function_up_to: float) ->
     statement="residual connections relieve exploding gradients",
     notebook="04_scale",
     test="tests/book/test_claims.py::test_gradients_explode_where_the_verdict_says",
-    counterexample={
-        "plain": 3.0,
-        "residual": 1.0,
-        "plain_with_batch_norm": 6.0,
-        "residual_with_batch_norm": 1.0,
+    examples={
+        HOLDS: {
+            "plain": 3.0,
+            "residual": 1.0,
+            "plain_with_batch_norm": 6.0,
+            "residual_with_batch_norm": 1.0,
+        },
+        WITH_CONDITIONS: {
+            "plain": 0.012,
+            "residual": 6.1,
+            "plain_with_batch_norm": 6.5,
+            "residual_with_batch_norm": 1.5,
+        },
+        FAILS: {
+            "plain": 0,
+            "residual": 6,
+            "plain_with_batch_norm": 1,
+            "residual_with_batch_norm": 1,
+        },
     },
 )
 def exploding(

@@ -15,13 +15,31 @@ GAIN = 0.5
     statement="residual learning helps denoising (DnCNN)",
     notebook="06_denoising",
     test="tests/book/test_applications_denoising.py::test_the_shortcut_gains_at_weak_noise_or_with_norm",
-    counterexample={
-        "gain_weak_noise": 2.0,
-        "gain_strong_noise": 1.0,
-        "gain_of_the_start_alone": 0.0,
-        "gain_weak_noise_with_norm": 2.0,
-        "gain_strong_noise_with_norm": 1.0,
-        "gain_after_four_times_the_steps": 2.0,
+    examples={
+        HOLDS: {
+            "gain_weak_noise": 2.0,
+            "gain_strong_noise": 1.0,
+            "gain_of_the_start_alone": 0.0,
+            "gain_weak_noise_with_norm": 2.0,
+            "gain_strong_noise_with_norm": 1.0,
+            "gain_after_four_times_the_steps": 2.0,
+        },
+        WITH_CONDITIONS: {
+            "gain_weak_noise": 2.2,
+            "gain_strong_noise": 0.0,
+            "gain_of_the_start_alone": 2.2,
+            "gain_weak_noise_with_norm": 6.0,
+            "gain_strong_noise_with_norm": 0.92,
+            "gain_after_four_times_the_steps": 0.58,
+        },
+        FAILS: {
+            "gain_weak_noise": 0.4,
+            "gain_strong_noise": 0.0,
+            "gain_of_the_start_alone": 0.4,
+            "gain_weak_noise_with_norm": 0.4,
+            "gain_strong_noise_with_norm": 0.9,
+            "gain_after_four_times_the_steps": 0.4,
+        },
     },
 )
 def denoising(

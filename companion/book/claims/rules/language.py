@@ -12,11 +12,19 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     statement="in RNNs and LSTMs residual connections solve long-distance dependence",
     notebook="06_language",
     test="tests/book/test_applications_language.py::test_shortcuts_help_depth_and_not_distance",
-    counterexample={
-        "depth_gain": 0.8,
-        "recall_lstm_plain": 0.1,
-        "recall_lstm_residual": 1.0,
-        "recall_attention_without_shortcuts": 1.0,
+    examples={
+        HOLDS: {
+            "depth_gain": 0.8,
+            "recall_lstm_plain": 0.1,
+            "recall_lstm_residual": 1.0,
+            "recall_attention_without_shortcuts": 1.0,
+        },
+        FAILS: {
+            "depth_gain": 0.8,
+            "recall_lstm_plain": 0.09,
+            "recall_lstm_residual": 0.09,
+            "recall_attention_without_shortcuts": 1.0,
+        },
     },
 )
 def distance(
@@ -43,12 +51,21 @@ def distance(
     statement="machine translation improves with them",
     notebook="06_language",
     test="tests/book/test_applications_language.py::test_without_shortcuts_no_transformer_learns",
-    counterexample={
-        "no_shortcuts": 0.7,
-        "post_norm": 0.7,
-        "pre_norm": 0.7,
-        "post_norm_at_12": 0.7,
-        "pre_norm_at_12": 0.7,
+    examples={
+        HOLDS: {
+            "no_shortcuts": 0.0,
+            "post_norm": 0.9,
+            "pre_norm": 0.6,
+            "post_norm_at_12": 0.2,
+            "pre_norm_at_12": 0.6,
+        },
+        FAILS: {
+            "no_shortcuts": 0.7,
+            "post_norm": 0.7,
+            "pre_norm": 0.7,
+            "post_norm_at_12": 0.7,
+            "pre_norm_at_12": 0.7,
+        },
     },
 )
 def translation(

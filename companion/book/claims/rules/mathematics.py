@@ -12,12 +12,21 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     statement="a layer is sigma(Wx + b), so the residual model is H(x) = sigma(Wx + b) + x",
     notebook="04_gradients",
     test="tests/book/test_claims.py::test_a_single_linear_layer_with_a_shortcut_is_a_plain_layer",
-    counterexample={
-        "negative_changes_by_the_articles_block": 0.5,
-        "negative_changes_by_the_papers_block": 0.5,
-        "one_linear_layer_differs_from_plain_by": 0.0,
-        "accuracy_of_the_articles_block": 0.1,
-        "accuracy_of_the_plain_stack": 0.5,
+    examples={
+        WITH_CONDITIONS: {
+            "negative_changes_by_the_articles_block": 0.0,
+            "negative_changes_by_the_papers_block": 0.5,
+            "one_linear_layer_differs_from_plain_by": 1e-06,
+            "accuracy_of_the_articles_block": 0.9,
+            "accuracy_of_the_plain_stack": 0.5,
+        },
+        FAILS: {
+            "negative_changes_by_the_articles_block": 0.5,
+            "negative_changes_by_the_papers_block": 0.5,
+            "one_linear_layer_differs_from_plain_by": 0.0,
+            "accuracy_of_the_articles_block": 0.1,
+            "accuracy_of_the_plain_stack": 0.5,
+        },
     },
 )
 def single_layer(
@@ -51,10 +60,17 @@ def single_layer(
     "output on",
     notebook="04_gradients",
     test="tests/library/test_blocks.py::test_three_implementations_agree",
-    counterexample={
-        "sums_with_an_earlier_output": 1,
-        "sums_with_the_shortcut": 1,
-        "implementations_agree": 1,
+    examples={
+        HOLDS: {
+            "sums_with_an_earlier_output": 1,
+            "sums_with_the_shortcut": 1,
+            "implementations_agree": 1,
+        },
+        FAILS: {
+            "sums_with_an_earlier_output": 0,
+            "sums_with_the_shortcut": 1,
+            "implementations_agree": 1,
+        },
     },
 )
 def worked_example(

@@ -12,7 +12,10 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     statement="its residual_block(x, filters, kernel_size, strides) is a residual block",
     notebook="05_code",
     test="tests/library/test_merges.py::test_one_channel_does_not_broadcast",
-    counterexample={"combinations": 4, "failures": 0, "silent_broadcasts": 0},
+    examples={
+        HOLDS: {"combinations": 4, "failures": 0, "silent_broadcasts": 0},
+        WITH_CONDITIONS: {"combinations": 4, "failures": 2, "silent_broadcasts": 1},
+    },
 )
 def described_block(combinations: int, failures: int, silent_broadcasts: int) -> Verdict:
     if failures + silent_broadcasts == 0:
@@ -31,7 +34,10 @@ def described_block(combinations: int, failures: int, silent_broadcasts: int) ->
     statement="its residual_network is a classifier",
     notebook="05_code",
     test="tests/book/test_claims.py::test_the_corrected_network_classifies",
-    counterexample={"axes_of_the_output": 2, "axes_of_a_classifiers": 2},
+    examples={
+        HOLDS: {"axes_of_the_output": 2, "axes_of_a_classifiers": 2},
+        FAILS: {"axes_of_the_output": 4, "axes_of_a_classifiers": 2},
+    },
 )
 def described_network(axes_of_the_output: int, axes_of_a_classifiers: int) -> Verdict:
     if axes_of_the_output == axes_of_a_classifiers:
@@ -50,7 +56,7 @@ def described_network(axes_of_the_output: int, axes_of_a_classifiers: int) -> Ve
     statement="its script trains on MNIST",
     notebook="05_code",
     test="tests/library/test_training.py::test_small_network_learns_the_digits",
-    counterexample={"errors_on_the_way": 0},
+    examples={HOLDS: {"errors_on_the_way": 0}, FAILS: {"errors_on_the_way": 2}},
 )
 def described_training(errors_on_the_way: int) -> Verdict:
     if errors_on_the_way == 0:
@@ -69,7 +75,10 @@ def described_training(errors_on_the_way: int) -> Verdict:
     statement="its test accuracy rises markedly, which proves that residual connections work",
     notebook="05_code",
     test="tests/book/test_page_numbers.py::test_shortcuts_do_not_matter_at_depth_8_and_do_at_44",
-    counterexample={"gain_at_8": 0.2, "gain_at_20": 0.2, "gain_at_56": 0.4},
+    examples={
+        HOLDS: {"gain_at_8": 0.2, "gain_at_20": 0.2, "gain_at_56": 0.4},
+        FAILS: {"gain_at_8": -0.002, "gain_at_20": 0.0083, "gain_at_56": 0.42},
+    },
 )
 def proof_by_accuracy(gain_at_8: float, gain_at_20: float, gain_at_56: float) -> Verdict:
     measured = (
@@ -88,7 +97,14 @@ def proof_by_accuracy(gain_at_8: float, gain_at_20: float, gain_at_56: float) ->
     statement="its second residual_block handles a change of shape by a 1 x 1 convolution",
     notebook="05_code",
     test="tests/library/test_blocks.py::test_three_implementations_agree",
-    counterexample={"works_with_a_stride": 1, "works_with_channels_alone": 1, "missing_imports": 0},
+    examples={
+        HOLDS: {"works_with_a_stride": 1, "works_with_channels_alone": 1, "missing_imports": 0},
+        WITH_CONDITIONS: {
+            "works_with_a_stride": 1,
+            "works_with_channels_alone": 0,
+            "missing_imports": 1,
+        },
+    },
 )
 def described_again(
     works_with_a_stride: int, works_with_channels_alone: int, missing_imports: int
@@ -109,7 +125,10 @@ def described_again(
     statement="its block holds two convolutions, two normalisations and one activation",
     notebook="05_code",
     test="tests/book/test_claims.py::test_a_block_activates_twice",
-    counterexample={"convolutions": 2, "norms": 2, "activations": 1},
+    examples={
+        HOLDS: {"convolutions": 2, "norms": 2, "activations": 1},
+        FAILS: {"convolutions": 2, "norms": 2, "activations": 2},
+    },
 )
 def counted_layers(convolutions: int, norms: int, activations: int) -> Verdict:
     counted = f"{convolutions} convolutions, {norms} norms, {activations} activations"

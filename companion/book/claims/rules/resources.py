@@ -14,7 +14,10 @@ from companion.book.claims.core import FAILS, HOLDS, Verdict, claim
     "detail",
     notebook="07_tools",
     test="tests/book/test_resources.py::test_what_the_book_has_is_in_its_entry",
-    counterexample={"sections_on_residual_networks": 1, "sections_on_skip_connections": 3},
+    examples={
+        HOLDS: {"sections_on_residual_networks": 1, "sections_on_skip_connections": 3},
+        FAILS: {"sections_on_residual_networks": 0, "sections_on_skip_connections": 3},
+    },
 )
 def the_book(sections_on_residual_networks: int, sections_on_skip_connections: int) -> Verdict:
     if sections_on_residual_networks > 0:
@@ -33,7 +36,10 @@ def the_book(sections_on_residual_networks: int, sections_on_skip_connections: i
     statement="DnCNN is at pages 3146-3157 of the IEEE Transactions on Image Processing 26(7)",
     notebook="07_tools",
     test="tests/book/test_resources.py::test_the_corrected_references_are_the_bibliographys",
-    counterexample={"first_page": 3146, "last_page": 3157, "volume": 26, "number": 7},
+    examples={
+        HOLDS: {"first_page": 3146, "last_page": 3157, "volume": 26, "number": 7},
+        FAILS: {"first_page": 3142, "last_page": 3155, "volume": 26, "number": 7},
+    },
 )
 def dncnn(first_page: int, last_page: int, volume: int, number: int) -> Verdict:
     if (first_page, last_page, volume, number) == (3146, 3157, 26, 7):
@@ -49,12 +55,21 @@ def dncnn(first_page: int, last_page: int, volume: int, number: int) -> Verdict:
     "and Freeman, 2019",
     notebook="07_tools",
     test="tests/book/test_resources.py::test_the_corrected_references_are_the_bibliographys",
-    counterexample={
-        "authors": 5,
-        "authors_that_the_article_names": 5,
-        "year": 2019,
-        "first_page": 7132,
-        "last_page": 7141,
+    examples={
+        HOLDS: {
+            "authors": 5,
+            "authors_that_the_article_names": 5,
+            "year": 2019,
+            "first_page": 7132,
+            "last_page": 7141,
+        },
+        FAILS: {
+            "authors": 3,
+            "authors_that_the_article_names": 0,
+            "year": 2018,
+            "first_page": 7132,
+            "last_page": 7141,
+        },
     },
 )
 def squeeze(
