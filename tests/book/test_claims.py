@@ -136,11 +136,13 @@ def test_settling_shows_the_verdict_and_keeps_the_numbers(monkeypatch):
     monkeypatch.setattr("companion.book.claims.core._RECORDED", {})
     with pytest.raises(ValueError, match="C3"):
         claims.table("C3")
-    claims.record("C3", log10_plain=-9.1234, log10_residual=1.5432)
+    at_2 = {"log10_plain_at_2": 0.0, "log10_residual_at_2": 0.5}
+    claims.record("C3", log10_plain=-9.1234, log10_residual=1.5432, **at_2)
     bundle, metadata = shown.pop()
-    assert metadata[KEY] == {"id": "C3", "numbers": {"log10_plain": -9.1, "log10_residual": 1.5}}
+    numbers = {"log10_plain": -9.1, "log10_residual": 1.5, **at_2}
+    assert metadata[KEY] == {"id": "C3", "numbers": numbers}
     assert "**Holds**" in bundle["text/markdown"] and "10^-9.1" in bundle["text/plain"]
-    claims.record("C3", digits=1, log10_plain=-9.1234, log10_residual=-8.0)
+    claims.record("C3", digits=1, log10_plain=-9.1234, log10_residual=-8.0, **at_2)
     assert "does not hold" in shown.pop()[0]["text/plain"]
     claims.table("C3")
     assert '<a href="#claim-C3">C3</a>' in shown.pop()[0]["text/markdown"]
@@ -179,10 +181,16 @@ def test_the_dates_of_b3_are_the_bibliographys():
     numbers = LEDGER["B3"].numbers
     for key, name in (
         ("srivastava2015highway", "highway_networks"),
+        ("kim2016accurate", "vdsr"),
         ("he2016deep", "residual_networks"),
     ):
         entry = text[text.index(f"{{{key},") :]
         assert re.search(r"arXiv (\d{4})\.", entry)[1] == str(numbers[name])
+    for key, year in (("hochreiter1997long", numbers["lstm"]), ("gers2000learning", 2000)):
+        entry = text[text.index(f"{{{key},") :]
+        assert re.search(r"year\s+= \{(\d{4})\}", entry)[1] == str(year)
+    assert numbers["lstm"] < 2015 and numbers["highway_networks"] < numbers["vdsr"] < 1512
+    assert numbers["most_shared"] == 3  # of four: no earlier shortcut has all of them
 
 
 def test_a_single_linear_layer_with_a_shortcut_is_a_plain_layer():
@@ -254,15 +262,23 @@ CASES = [
     ("A5", (0.0, 0.0, 0.019, 0), "does not hold"),
     ("A5", (0.0, 0.0, 0.021, 0), "holds"),
     ("A5", (0.0, -0.021, 0.0, 5), "holds"),
-    ("B1", (-9, 0.3, 500, 0.99, 0.95, 1), "holds with conditions"),
-    ("B1", (-9, 0.3, 500, 0.99, 0.985, 1), "does not hold"),
-    ("B1", (-9, 1e-4, 500, 0.99, 0.95, 1), "holds"),
+    ("B1", (-9, 0, 0.04, 0.01, 0.9, 0.3, 500, 0), "holds with conditions"),
+    ("B1", (-9, 0, 0.04, 0.021, 0.9, 0.3, 500, 0), "does not hold"),
+    ("B1", (-0.9, 0, 0.04, 0.01, 0.9, 0.3, 500, 0), "does not hold"),
+    ("B1", (-9, -1.1, 0.04, 0.01, 11, 0.3, 500, 0), "holds"),
+    ("B1", (-9, -0.9, 0.04, 0.01, 11, 0.3, 500, 0), "holds with conditions"),
+    ("B1", (-9, -1.1, 0.04, 0.01, 9, 0.3, 500, 0), "holds with conditions"),
     ("B2", (0.0, -8, 1), "holds"),
     ("B2", (0.0, -8, -7.5), "holds with conditions"),
     ("B2", (1e-3, -8, 1), "does not hold"),
-    ("C3", (-9, -0.9), "holds"),
-    ("C3", (-9, -1.1), "does not hold"),
-    ("C3", (-0.9, 1), "does not hold"),
+    ("B3", (5, 3, 1997, 1505, 1511, 1512), "holds with conditions"),
+    ("B3", (5, 4, 1997, 1505, 1511, 1512), "does not hold"),
+    ("B3", (0, 0, 1997, 1505, 1511, 1512), "holds"),
+    ("C3", (-9, -0.9, 0, 0.9), "holds"),
+    ("C3", (-9, -0.9, 0, 1.1), "holds with conditions"),
+    ("C3", (-9, -0.9, -1.2, 1.1), "holds"),
+    ("C3", (-9, -1.1, 0, 0.9), "does not hold"),
+    ("C3", (-0.9, 1, 0, 0.9), "does not hold"),
     ("C4", (0, 6, 6, 1), "holds with conditions"),
     ("C4", (6, 0, 6, 1), "holds"),
     ("C4", (0, 6, 1, 1), "does not hold"),

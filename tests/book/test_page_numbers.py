@@ -75,14 +75,71 @@ def test_at_equal_parameters_shortcuts_do_not_hurt_the_test_accuracy():
 
 
 def test_gradients_of_normalised_networks_by_depth():
-    def level(depth, residual, epoch):
-        chosen = runs("gradients", depth=depth, residual=residual, epoch=epoch)
-        return np.median([r["first_over_last"] for r in chosen])
+    def level(step, measure="first_over_last", **arm):
+        chosen = runs("gradients", **arm)
+        return np.median([r[measure][r["steps"].index(step)] for r in chosen])
 
-    assert level(56, False, 0) > 100 > 20 > level(56, True, 0)  # plain ones explode at the start
-    for epoch in (1, 2, 3, 4):
-        assert 0.5 < level(32, False, epoch) < 2  # level, and yet behind
-        assert level(56, False, epoch) < 0.3
+    plain = {"residual": False, "keep_lengths": False}
+    starts = [level(0, depth=depth, **plain) for depth in (8, 20, 32, 44, 56)]
+    assert starts == sorted(starts) and starts[-1] > 100  # plain ones explode at the start
+    assert level(0, depth=56, residual=True) < 20
+    for step in (16, 62, 124, 186, 248):  # level, and yet behind
+        assert 0.1 < level(step, depth=32, **plain) < 10
+
+
+def test_the_networks_whose_gradients_are_watched_are_those_of_the_accuracies():
+    for row in runs("gradients", keep_lengths=False):
+        arm = {key: row[key] for key in ("depth", "residual", "learning_rate", "seed")}
+        (same,) = results.runs("depth", framework="torch", **arm)
+        assert abs(row["train_accuracy"] - same["train_accuracy"]) < 0.05
+
+
+def test_gradients_become_level_though_no_weight_becomes_longer():
+    for row in runs("gradients", keep_lengths=True):
+        assert max(row["first_length"]) < 1.01 * min(row["first_length"])
+        for measure in ("first_over_last", "scaled_first_over_last", "stream_first_over_last"):
+            assert row[measure][row["steps"].index(16)] < row[measure][0] / 5
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("depth", ("depth", "residual")),
+        ("depth_longer", ("depth", "residual")),
+        ("depth_seeds", ("depth", "residual")),
+    ],
+)
+def test_each_network_has_the_best_of_four_rates_or_more(name, places):
+    searched = results.runs(f"{name}_search")
+    for row in results.runs(name):
+        budget = {4: 5, 12: 15, 40: 15}[row["epochs"]] if "epochs" in row else None
+        scores: dict[float, list] = {}
+        for found in searched:
+            same = all(found[key] == row[key] for key in places)
+            if same and found.get("epochs") == budget:
+                scores.setdefault(found["learning_rate"], []).append(found["score"] or [-1, 0])
+        means = {rate: tuple(np.mean(found, axis=0)) for rate, found in scores.items()}
+        assert len(means) >= 4 and max(means, key=means.__getitem__) == row["learning_rate"]
+
+
+def test_degradation_shrinks_with_the_budget_and_leaves_a_loss():
+    def value(column, depth, epochs):
+        return mean(column, "depth_longer", depth=depth, residual=False, epochs=epochs)
+
+    behind = [
+        value("train_accuracy", 8, epochs) - value("train_accuracy", 32, epochs)
+        for epochs in (4, 12, 40)
+    ]
+    assert behind[0] > behind[1] > behind[2] and behind[2] < behind[0] / 4
+    assert value("train_loss", 32, 40) > 2 * value("train_loss", 8, 40)
+
+
+def test_the_deeper_plain_network_is_behind_with_most_of_thirty_seeds():
+    deep, shallow, residual = (
+        results.column("depth_seeds", "train_accuracy", depth=depth, residual=shortcuts)
+        for depth, shortcuts in ((32, False), (20, False), (32, True))
+    )
+    assert len(deep) == 30 and (deep < shallow).mean() > 0.9 and (deep < residual).mean() > 0.9
 
 
 def test_a_deep_stack_learns_with_shortcuts_and_a_remedy_and_not_without():

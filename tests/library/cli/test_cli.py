@@ -700,15 +700,18 @@ def book(tmp_path, monkeypatch):
 
 def test_a_verdict_that_has_changed_is_exit_code_1(book, call):
     path = book(
-        'claims.record("C3", log10_plain=-float(Path("n.txt").read_text()), log10_residual=1.0)'
+        'claims.record("C3", log10_plain=-float(Path("n.txt").read_text()), log10_residual=1.0, '
+        "log10_plain_at_2=0.0, log10_residual_at_2=4.0)"
     )
     (path.parent / "n.txt").write_text("0.5")  # found only from the book's own folder
     before = path.read_bytes()
     code, out, _ = call("ledger", "--run", "C3", "--json")
     facts = json.loads(out)
     assert code == 1 and not facts["same"] and path.read_bytes() == before
-    assert facts["measured"]["numbers"] == {"log10_plain": -0.5, "log10_residual": 1.0}
-    assert (facts["stored"]["verdict"], facts["measured"]["verdict"]) == ("holds", "does not hold")
+    numbers = facts["measured"]["numbers"]
+    assert (numbers["log10_plain"], numbers["log10_residual"]) == (-0.5, 1.0)
+    assert facts["stored"]["verdict"] == "holds with conditions"
+    assert facts["measured"]["verdict"] == "does not hold"
     (path.parent / "n.txt").write_text("8")
     code, out, _ = call("ledger", "--run", "C3")
     assert code == 0 and "the verdict is the same" in out and "-8.0" in out

@@ -13,18 +13,46 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     notebook="01_background",
     test="tests/library/test_probes.py::test_gradient_norms_of_a_linear_network",
     examples={
-        HOLDS: {"log10_plain": -9.1, "log10_residual": 1.5},
-        FAILS: {"log10_plain": -9.0, "log10_residual": -8.0},
+        HOLDS: {
+            "log10_plain": -9.1,
+            "log10_residual": 1.5,
+            "log10_plain_at_2": 0.0,
+            "log10_residual_at_2": 0.5,
+        },
+        WITH_CONDITIONS: {
+            "log10_plain": -9.1,
+            "log10_residual": 1.5,
+            "log10_plain_at_2": 0.0,
+            "log10_residual_at_2": 4.6,
+        },
+        FAILS: {
+            "log10_plain": -9.0,
+            "log10_residual": -8.0,
+            "log10_plain_at_2": 0.0,
+            "log10_residual_at_2": -0.5,
+        },
     },
 )
-def vanishing(log10_plain: float, log10_residual: float) -> Verdict:
+def vanishing(
+    log10_plain: float, log10_residual: float, log10_plain_at_2: float, log10_residual_at_2: float
+) -> Verdict:
     measured = (
-        "over 60 layers without normalisation the gradient's length changes by a factor of "
+        "over 60 layers without normalisation the gradient's length changes, at g = 1, by "
         f"10^{log10_plain:g} without and 10^{log10_residual:g} with shortcuts"
     )
-    if log10_residual > -1 > log10_plain:
-        return Verdict(HOLDS, measured)
-    return Verdict(FAILS, measured)
+    other = (
+        f"at g = 2 by 10^{round(log10_plain_at_2, 1) + 0:g} without and 10^{log10_residual_at_2:g} "
+        "with them"
+    )
+    if not log10_residual > -1 > log10_plain:
+        return Verdict(FAILS, f"{measured}, {other}")
+    if abs(log10_residual_at_2) > max(1, abs(log10_plain_at_2)):
+        return Verdict(
+            WITH_CONDITIONS,
+            f"where gradients vanish: {measured}; {other}, where there is nothing to relieve and "
+            "the shortcuts make the gradient explode",
+        )
+    return Verdict(HOLDS, f"{measured}; {other}")
 
 
 @claim(
