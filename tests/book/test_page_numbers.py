@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from companion.book import results
-from companion.book.experiments import remedies
+from companion.book.experiments import branch_layers, remedies
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 
@@ -128,3 +128,13 @@ def test_a_shortcut_helps_a_deep_stack_around_however_many_layers():
     reached = [mean("train_accuracy", "branch_layers", layers=n) for n in (1, 2, 3)]
     assert min(reached) > plain + 0.3 and max(reached) - min(reached) < 0.05
     assert mean("train_accuracy", "branch_layers", layers=1, relu_inside=True) > plain + 0.3
+
+
+def test_a_stack_that_starts_near_the_identity_is_that_with_the_usual_start_and_no_other():
+    usual, near, at = (branch_layers.stack(0, 0, near=near) for near in (None, 0.3, 0.0))
+    for a, b, c in zip(usual.parameters(), near.parameters(), at.parameters(), strict=True):
+        if a.shape == (branch_layers.WIDTH, branch_layers.WIDTH):
+            eye = torch.eye(branch_layers.WIDTH)
+            assert torch.allclose(b, eye + 0.3 * a) and torch.equal(c, eye)
+        else:
+            assert torch.equal(a, b) and torch.equal(a, c)
