@@ -90,8 +90,8 @@ def parameters(*, in_resnet34: int, share_in_resnet34: float, share_in_resnet50:
     test="tests/book/test_page_numbers.py::test_at_equal_parameters_shortcuts_do_not_hurt_the_test_accuracy",
     examples={
         HOLDS: {
-            "hurt": 4,
-            "comparisons": 4,
+            "hurt": 2,
+            "options": 2,
             "lowest": -0.03,
             "highest": -0.02,
             "test_gain_at_8": 0.0,
@@ -99,7 +99,7 @@ def parameters(*, in_resnet34: int, share_in_resnet34: float, share_in_resnet50:
         },
         WITH_CONDITIONS: {
             "hurt": 1,
-            "comparisons": 4,
+            "options": 2,
             "lowest": -0.008,
             "highest": 0.002,
             "test_gain_at_8": 0.0,
@@ -107,7 +107,7 @@ def parameters(*, in_resnet34: int, share_in_resnet34: float, share_in_resnet50:
         },
         FAILS: {
             "hurt": 0,
-            "comparisons": 4,
+            "options": 2,
             "lowest": -0.004,
             "highest": 0.002,
             "test_gain_at_8": 0.0,
@@ -117,7 +117,7 @@ def parameters(*, in_resnet34: int, share_in_resnet34: float, share_in_resnet50:
 )
 def overfitting(
     hurt: int,
-    comparisons: int,
+    options: int,
     *,
     lowest: float,
     highest: float,
@@ -125,11 +125,11 @@ def overfitting(
     test_gain_at_20: float,
 ) -> Verdict:
     measured = (
-        f"on 1,000 images, in {hurt} of {comparisons} comparisons projections widen the gap "
-        "between training and test accuracy and lower the test accuracy, both by more than two "
-        f"standard errors; the test accuracy changes by {lowest:+g} to {highest:+g}"
+        f"on 1,000 images, the projections of {hurt} of {options} options widen the gap between "
+        "training and test accuracy and lower the test accuracy, by more than two standard errors "
+        f"at both learning rates; the test accuracy changes by {lowest:+g} to {highest:+g}"
     )
-    if hurt > 0 and hurt >= comparisons:
+    if hurt > 0 and hurt >= options:
         return Verdict(HOLDS, measured)
     without = (
         "identity and zero-padding have no parameters (A4), and with zero-padding shortcuts change "
