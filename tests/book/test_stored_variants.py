@@ -5,24 +5,35 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+import companion.torch as ct
+from companion.book import results
 from tests.book.test_page_numbers import mean, runs
 
 
 def of(design: str, column: str = "test_accuracy") -> float:
-    return mean(column, "shortcuts", design=design)
+    return mean(column, "shortcuts", part="test", design=design)
 
 
 def test_what_stands_on_the_shortcut_costs():
-    loss = "last_epoch_loss"
-    assert of("norm", loss) > 3 * of("identity", loss)
-    assert of("preact_relu", loss) > 1.2 * of("preact", loss)
-    assert abs(of("preact_relu") - of("preact")) < 0.02  # little of it is seen in the accuracy
-    for design in ("half", "half_both", "exclusive_gate", "shortcut_gate_0"):
+    for design in ("half", "half_both", "shortcut_gate_0"):
         assert of(design) < of("identity") - 0.1, design
-    assert of("conv") < of("identity") - 0.02
+    assert of("conv") < of("exclusive_gate") < of("norm") < of("identity")
     assert abs(of("shortcut_gate_6") - of("identity")) < 0.02
     assert of("dropout") < 0.2
     assert of("none") < 0.7
+
+
+def test_what_is_close_has_five_pairs_at_equal_rates():
+    for pair in (("norm", "identity"), ("preact_relu", "preact")):
+        rates = [
+            {r["learning_rate"] for r in runs("shortcuts", part="test", design=d)} for d in pair
+        ]
+        for design, own, other in zip(pair, rates, rates[::-1], strict=True):
+            assert len(runs("shortcuts", part="test", design=design)) == 5
+            if own != other:
+                place = {"part": "at the other's rate", "design": design}
+                assert [r["seed"] for r in runs("shortcuts", **place)] == [0, 1, 2, 3, 4]
+                assert {r["learning_rate"] for r in runs("shortcuts", **place)} == other
 
 
 def test_a_separable_branch_needs_the_shortcut_as_any_other():
@@ -30,11 +41,20 @@ def test_a_separable_branch_needs_the_shortcut_as_any_other():
     assert of("separable", "parameters") < of("identity", "parameters") / 6
 
 
-def test_every_arm_has_three_seeds_and_one_of_two_rates():
-    for name, rates in (("shortcuts", {0.1, 0.02}), ("merges", {0.1, 0.02, 0.01, 0.003})):
-        assert {r["learning_rate"] for r in runs(name)} <= rates
-    designs = {r["design"] for r in runs("shortcuts")}
-    assert all(len(runs("shortcuts", design=design)) == 3 for design in designs)
+def test_every_arm_has_its_seeds_and_the_rate_that_the_search_found_best():
+    for name, keys in (("shortcuts", ("design",)),):
+        arms = {tuple((k, r[k]) for k in keys if k in r) for r in runs(name, part="test")}
+        for arm in map(dict, arms):
+            rows = runs(name, part="test", **arm)
+            if "task" in arm:
+                rows = [r for r in rows if r.get("epochs") == arm.get("epochs")]
+            assert [r["seed"] for r in rows] == list(range(len(rows))) and len(rows) in (3, 5)
+            (rate,) = {r["learning_rate"] for r in rows}
+            tried = results.runs(name, part="search", **arm)
+            assert len({r["learning_rate"] for r in tried}) >= 4
+            worst = [-1.0, 0.0]
+            best = max(tried, key=lambda r: r["score"] or worst)
+            assert best["score"] == next(r for r in tried if r["learning_rate"] == rate)["score"]
 
 
 def test_the_branches_of_all_arms_start_alike(experiment):
@@ -51,8 +71,6 @@ def test_the_branches_of_all_arms_start_alike(experiment):
 
 
 def test_a_relu_on_a_shortcut_that_is_never_negative_does_nothing():
-    import companion.torch as ct
-
     model = ct.cifar_resnet(14, 4, in_channels=1, seed=0).eval()
     x = torch.randn(2, 1, 8, 8)
     plain = model(x)
