@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from companion.book import results
-from companion.book.experiments import common
 from companion.book.experiments.speech import RATES, noisy, shifted
 from tests.book.test_page_numbers import mean
 
@@ -18,12 +17,12 @@ def accuracy(depth, residual, epochs, **which):
     return mean("test_accuracy", "speech", **of)
 
 
-def disturbed(kind, depth, residual, rate):
-    """Mean accuracy at each level of a disturbance, over six seeds."""
+def by_noise(depth, residual, rate):
+    """Accuracy at each level of noise, of six seeds."""
     of = {"depth": depth, "residual": residual, "learning_rate": rate}
-    found = results.column("speech_noise", f"by_{kind}", **of)
+    found = results.column("speech_noise", "by_noise", **of)
     assert len(found) == 6
-    return found.mean(axis=0)
+    return found
 
 
 def test_accuracy_gains_by_depth_and_robustness_is_apart():
@@ -32,7 +31,7 @@ def test_accuracy_gains_by_depth_and_robustness_is_apart():
     # Equal without noise; under noise the learning rate changes more than the shortcut does.
     for depth in (7, 13):
         arms = {
-            (r, rate): disturbed("noise", depth, r, rate)
+            (r, rate): by_noise(depth, r, rate).mean(axis=0)
             for r in (True, False)
             for rate in (0.003, 0.03)
         }
@@ -45,8 +44,9 @@ def test_accuracy_gains_by_depth_and_robustness_is_apart():
 
 def test_at_13_layers_the_shortcut_stands_noise_better_at_every_rate():
     for rate in RATES:
-        gain = disturbed("noise", 13, True, rate) - disturbed("noise", 13, False, rate)
-        assert gain[3] > 0.02
+        arms = (by_noise(13, residual, rate)[:, 3] for residual in (True, False))
+        gain = results.difference(*arms)
+        assert gain.mean > 0.02 and gain.errors > 2
 
 
 @pytest.mark.parametrize("epochs", [20, 60])
@@ -54,24 +54,21 @@ def test_depth_costs_the_plain_network_alone(epochs):
     residual = [accuracy(d, True, epochs) for d in (7, 13, 25, 49)]
     plain = [accuracy(d, False, epochs) for d in (7, 13, 25, 49)]
     assert max(residual) - min(residual) < 0.03
-    assert plain[0] - plain[-1] > 0.2 and min(plain) == plain[-1]
+    assert plain == sorted(plain, reverse=True) and plain[0] - plain[-1] > 0.2
 
 
-def test_tensorflow_shows_the_same_at_25_layers():
+@pytest.mark.parametrize("depth", [13, 25])
+def test_tensorflow_shows_the_same(depth):
     for residual in (True, False):
         pair = [
-            accuracy(25, residual, 20, framework=framework) for framework in ("torch", "tensorflow")
+            accuracy(depth, residual, 20, framework=framework)
+            for framework in ("torch", "tensorflow")
         ]
         assert abs(pair[0] - pair[1]) < 0.05, (residual, pair)
 
 
-def test_every_arm_has_the_rate_that_its_search_found():
-    for row in results.runs("speech", training="clean"):
-        place = {key: row[key] for key in ("depth", "residual", "epochs")}
-        found = results.runs("speech", part="search", **place)
-        assert {r["learning_rate"] for r in found} >= set(common.ADAM_RATES)
-        best = max(found, key=lambda r: tuple(r["score"] or [-np.inf]))
-        assert row["learning_rate"] == best["learning_rate"], place
+def test_every_arm_chose_its_rate_from_the_same_three():
+    assert {r["learning_rate"] for r in results.runs("speech")} <= set(RATES)
 
 
 def test_disturbances_leave_the_padding_alone():
