@@ -231,8 +231,12 @@ def test_a_block_activates_twice():
 
 
 def test_gradients_explode_where_the_verdict_says():
-    def growth(**options):
+    def growth(gain=2.0, **options):
         model = ct.residual_mlp(64, 10, 30, 64, seed=0, **options)
+        with torch.no_grad():
+            for block in model.blocks:
+                for layer in (block.branch.dense1, block.branch.dense2):
+                    layer.weight *= (gain / 2) ** 0.5
         torch.manual_seed(0)
         streams = [model.stem(torch.randn(128, 64))]
         for block in model.blocks:
@@ -242,7 +246,9 @@ def test_gradients_explode_where_the_verdict_says():
         )
         return float(first.norm() / last.norm())
 
-    assert growth() > 100 * growth(residual=False)  # without a norm, shortcuts explode
+    for gain in (1, 2, 3):  # without a norm, shortcuts make the gradient longer at every scale
+        assert growth(gain) > 100 * growth(gain, residual=False)
+    assert growth(3, residual=False) > 1000  # also where the plain one explodes
     assert growth(norm="batch", residual=False) > 100 * growth(norm="batch")  # with one, they help
 
 
@@ -257,23 +263,19 @@ CASES = [
     ("B1", (-9, 0.3, 500, 0.99, 0.95, 1), "holds with conditions"),
     ("B1", (-9, 0.3, 500, 0.99, 0.985, 1), "does not hold"),
     ("B1", (-9, 1e-4, 500, 0.99, 0.95, 1), "holds"),
-    ("B2", (0.0, -8, 1), "holds"),
-    ("B2", (0.0, -8, -7.5), "holds with conditions"),
-    ("B2", (1e-3, -8, 1), "does not hold"),
     ("C3", (-9, -0.9), "holds"),
     ("C3", (-9, -1.1), "does not hold"),
     ("C3", (-0.9, 1), "does not hold"),
-    ("C4", (0, 6, 6, 1), "holds with conditions"),
-    ("C4", (6, 0, 6, 1), "holds"),
-    ("C4", (0, 6, 1, 1), "does not hold"),
+    ("C4", (7, 6.6, 6, 1, 0, 6, 0), "holds with conditions"),
+    ("C4", (7, 6.4, 6, 1, 0, 6, 0), "holds"),
+    ("C4", (7, 6.4, 1, 0.6, 0, 6, 0), "holds with conditions"),
+    ("C4", (7, 6.6, 1, 0.6, 0, 6, 0), "does not hold"),
     ("C5", (3, 3, 13, 4, 0.49), "holds with conditions"),
     ("C5", (3, 3, 13, 4, 0.51), "holds"),
     ("C5", (3, 3, 4, 13, 0.01), "does not hold"),
     ("C6", (0, 0.4, 1e-5), "holds with conditions"),
     ("C6", (0, 0.4, 1.0), "holds"),
     ("C6", (0, 0.01, 1e-5), "does not hold"),
-    ("M1", (0, 0.5, 0, 0.8, 0.5), "holds with conditions"),
-    ("M1", (0, 0.5, 0, 0.54, 0.5), "does not hold"),
     ("O6", (0.06, 0.14, 0.2, 1.3, 0.8, 0.7, 0.84), "holds"),
     ("O6", (0.06, 0.14, 0.2, 1.3, 0.8, 0.7, 0.83), "holds with conditions"),
     ("O6", (0.06, 0.14, 0.2, 1.3, 0.7, 0.8, 0.83), "holds with conditions"),

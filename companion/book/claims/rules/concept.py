@@ -168,37 +168,59 @@ def features(gain_at_8: float, gain_at_56: float, same_function_up_to: float) ->
     test="tests/book/test_claims.py::test_gradients_explode_where_the_verdict_says",
     examples={
         HOLDS: {
-            "plain": 3.0,
+            "plain": 7.1,
             "residual": 1.0,
             "plain_with_batch_norm": 6.0,
             "residual_with_batch_norm": 1.0,
+            "plain_at_gain_2": 0.0,
+            "residual_at_gain_2": 0.0,
+            "plain_with_batch_norm_looking_linear": 6.0,
         },
         WITH_CONDITIONS: {
-            "plain": 0.012,
-            "residual": 6.1,
+            "plain": 7.1,
+            "residual": 10.0,
             "plain_with_batch_norm": 6.5,
             "residual_with_batch_norm": 1.5,
+            "plain_at_gain_2": 0.0,
+            "residual_at_gain_2": 6.0,
+            "plain_with_batch_norm_looking_linear": 0.1,
         },
         FAILS: {
-            "plain": 0,
-            "residual": 6,
-            "plain_with_batch_norm": 1,
-            "residual_with_batch_norm": 1,
+            "plain": 7.1,
+            "residual": 10.0,
+            "plain_with_batch_norm": 1.0,
+            "residual_with_batch_norm": 1.0,
+            "plain_at_gain_2": 0.0,
+            "residual_at_gain_2": 6.0,
+            "plain_with_batch_norm_looking_linear": 0.1,
         },
     },
 )
 def exploding(
-    plain: float, residual: float, plain_with_batch_norm: float, residual_with_batch_norm: float
+    plain: float,
+    residual: float,
+    plain_with_batch_norm: float,
+    residual_with_batch_norm: float,
+    *,
+    plain_at_gain_2: float,
+    residual_at_gain_2: float,
+    plain_with_batch_norm_looking_linear: float,
 ) -> Verdict:
     measured = (
-        "over 40 blocks the gradient's length is multiplied, with batch norm, by "
+        "over 40 blocks, at the start, the gradient's length is multiplied, with batch norm, by "
         f"10^{residual_with_batch_norm:.1f} with shortcuts and 10^{plain_with_batch_norm:.1f} "
-        f"without them; without a norm, by 10^{residual:.1f} and 10^{plain + 0:.1f}"
+        "without them; without a norm, at weights at which the plain stack explodes (gain 3), by "
+        f"10^{residual:.1f} and 10^{plain:.1f}, at He's (gain 2) by 10^{residual_at_gain_2:.1f} "
+        f"and 10^{plain_at_gain_2 + 0:.1f}"
     )
     bare = residual < plain - 0.5
     normalised = residual_with_batch_norm < plain_with_batch_norm - 0.5
     if bare and normalised:
         return Verdict(HOLDS, measured)
     if normalised:
-        return Verdict(WITH_CONDITIONS, f"where there is batch norm: {measured}")
+        start = (
+            "; and there is another way: weights at which the plain stack starts as a linear map "
+            f"bring it to 10^{plain_with_batch_norm_looking_linear:.1f}"
+        )
+        return Verdict(WITH_CONDITIONS, f"where there is batch norm: {measured}{start}")
     return Verdict(WITH_CONDITIONS if bare else FAILS, measured)
