@@ -205,7 +205,7 @@ def pruned(model: nn.Module, sparsity: float) -> nn.Module:
 
 
 def pruning(runs: common.Runs, residual: bool, rate: float) -> None:
-    task, _ = digits_and_held()
+    task, of = digits_and_held()[0], {"residual": residual, "learning_rate": rate}
     for seed in SEEDS:
         for sparsity in (0.0, *SPARSITIES):  # 0: the control, an epoch more and nothing pruned
 
@@ -216,7 +216,7 @@ def pruning(runs: common.Runs, residual: bool, rate: float) -> None:
                 ct.fit(sparse, task, seed=seed, progress=False, **TUNE)
                 return {"at_once": at_once, "tuned": accuracy(sparse, task)}
 
-            runs.row(made, part="prune", residual=residual, seed=seed, sparsity=sparsity)
+            runs.row(made, part="prune", **of, seed=seed, sparsity=sparsity)
 
 
 def integers(runs: common.Runs, residual: bool, rate: float) -> None:
@@ -237,7 +237,7 @@ def integers(runs: common.Runs, residual: bool, rate: float) -> None:
                 "time_many": round(many["int8"] / many["float"], 3),
             }
 
-        runs.row(made, part="int8", residual=residual, seed=seed)
+        runs.row(made, part="int8", residual=residual, learning_rate=rate, seed=seed)
 
 
 def student(task: Any, loss: str, rate: float, seed: int) -> nn.Module:
@@ -283,7 +283,8 @@ def distilling(runs: common.Runs, rate: float) -> None:
                     **cost(model, images(task)),
                 }
 
-            runs.row(made, part="distil", arm=arm, seed=seed, learning_rate=found)
+            of = {"arm": arm, "learning_rate": found, "teacher_rate": rate}
+            runs.row(made, part="distil", **of, seed=seed)
 
 
 if __name__ == "__main__":
