@@ -45,7 +45,7 @@ def test_every_cell_was_run_in_order_and_none_failed(path):
 
 def test_what_a_chapter_has():
     for path in NOTEBOOKS:
-        if path.stem in ("welcome", "ledger", "costs"):
+        if path.stem in ("welcome", "ledger"):
             continue
         text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
         parts = (
@@ -56,7 +56,8 @@ def test_what_a_chapter_has():
             "Going further",
         )
         for heading in parts:
-            assert f"## {heading}" in text, (path.name, heading)
+            settles_none = path.stem == "costs" and heading == "Claims checked"
+            assert settles_none or f"## {heading}" in text, (path.name, heading)
         exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
         assert len(exercises) >= 4, path.name
         assert exercises == re.findall(r"\{solution-start\} (\S+)", text)
