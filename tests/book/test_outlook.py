@@ -8,6 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint_sequential
 
 import companion.torch as ct
+from companion.book.experiments.memory import most_alive
 from companion.torch.costs import peak_saved_bytes, saved_bytes
 from tests.book.test_page_numbers import mean, runs
 
@@ -58,6 +59,16 @@ def test_the_peak_is_counted_exactly():
     # Three outputs of 4 x 6 kept; in three runs, one run's input and one output at a time.
     assert peak_saved_bytes(three, x) == 3 * 96
     assert peak_saved_bytes(_Runs(three, 3), x) == 2 * 96
+
+
+def test_what_is_alive_in_a_prediction_is_counted_exactly():
+    x = torch.randn(4, 6)
+    for layers in (1, 2, 3, 4):
+        stack = torch.nn.Sequential(*(torch.nn.Sigmoid() for _ in range(layers)))
+        assert most_alive(stack, x) == min(layers, 2) * 96  # what a layer reads, and what it makes
+    residual = ct.Residual(torch.nn.Sequential(torch.nn.Sigmoid()), activation=torch.nn.Sigmoid())
+    # The branch, the sum, and what the last sigmoid makes of it; the input is not ours.
+    assert most_alive(residual, x) == 3 * 96
 
 
 class _Runs(torch.nn.Module):

