@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -67,12 +68,21 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         u = self.preactivation(x)
         if self.shortcut is None or self.merge is None:
-            return self.activation(self.run_branch(u, args, kwargs))
+            return self.join(u, lambda u: self.run_branch(u, args, kwargs))
         u = counted(u)
         before = writes(u)
-        branch = unwritten(self.run_branch(own(u), args, kwargs), u, before, _BRANCH)
-        y = self.activation(self.merge(self.shortcut(own(u)), branch))
-        return unwritten(y, u, before, _OTHER)
+
+        def branch(given: Tensor) -> Tensor:
+            return unwritten(self.run_branch(own(given), args, kwargs), u, before, _BRANCH)
+
+        return unwritten(self.join(own(u), branch), u, before, _OTHER)
+
+    def join(self, u: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return y; ``branch`` is F, with the further inputs of the call and one output."""
+        y = branch(u)
+        if self.shortcut is None or self.merge is None:
+            return self.activation(y)
+        return self.activation(self.merge(self.shortcut(u), y))
 
     def run_branch(self, u: Tensor, args: Any, kwargs: Any) -> Tensor:
         """Return what is merged: the branch's output, or the first of several."""

@@ -3,36 +3,66 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
+from torch import nn
 
+import companion.torch as ct
+from companion.book import results
+from companion.book.experiments import common, medical
 from tests.book.test_page_numbers import runs
 
+NETWORKS = [(blocks, residual) for blocks in (1, 4) for residual in (True, False)]
 
-def dice(blocks, residual, long_skips, part="test", framework="torch"):
+
+def dice(blocks, residual, long_skips, norm="batch", part="test", framework="torch"):
     """Mean Dice of grey and white matter, one number a seed."""
-    of = {"blocks": blocks, "residual": residual, "long_skips": long_skips}
+    of = {"blocks": blocks, "residual": residual, "long_skips": long_skips, "norm": norm}
     found = runs("medical", part=part, framework=framework, **of)
-    return np.array([(r["grey"] + r["white"]) / 2 for r in sorted(found, key=lambda r: r["seed"])])
+    assert [r["seed"] for r in found] == list(range(len(found)))
+    return np.array([(r["grey"] + r["white"]) / 2 for r in found])
+
+
+def gain(blocks, long_skips, norm="batch"):
+    pair = (dice(blocks, residual, long_skips, norm) for residual in (True, False))
+    return results.difference(*pair)
 
 
 def test_shortcuts_gain_where_long_skips_are_missing():
-    for blocks, least in ((1, 0.01), (4, 0.1)):
-        gain = dice(blocks, True, False).mean() - dice(blocks, False, False).mean()
-        assert gain > least, (blocks, gain)
-    for blocks in (1, 4):  # beside long skips six seeds do not settle it
-        pairs = dice(blocks, True, True) - dice(blocks, False, True)
-        assert len(pairs) == 6 and abs(pairs.mean()) < 2 * pairs.std(ddof=1)
+    deep, shallow = gain(4, False), gain(1, False)
+    assert deep.pairs == shallow.pairs == 3
+    assert deep.mean > 0.1 and deep.errors > 2
+    assert 0.01 < shallow.mean < 0.1
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_beside_long_skips_shortcuts_gain_in_the_deep_network(norm):
+    deep, shallow = gain(4, True, norm), gain(1, True, norm)
+    assert deep.pairs == shallow.pairs == 6
+    assert deep.mean > 0.02 and deep.ahead >= 5
+    assert 0 < shallow.mean < 0.03
+
+
+def test_with_instance_norm_seeds_agree_where_there_are_shortcuts():
+    assert np.ptp(dice(4, True, True, "instance")) < 0.02
+    assert np.ptp(dice(4, True, True)) > 0.05
+    white = [r["white"] for r in runs("medical", part="test", norm="instance", blocks=4)]
+    assert sum(score < 0.1 for score in white) == 1  # a plain one that failed
 
 
 def test_long_skips_gain_at_every_depth_with_every_block():
-    for blocks in (1, 4):
-        for residual in (True, False):
-            assert dice(blocks, residual, True).mean() > dice(blocks, residual, False).mean() + 0.02
+    for blocks, residual in NETWORKS:
+        assert dice(blocks, residual, True).mean() > dice(blocks, residual, False).mean() + 0.02
 
 
-def test_the_deep_plain_network_is_slow_and_not_unable():
-    longer = dice(4, False, True, part="longer").mean()
-    assert longer > dice(4, False, True).mean() + 0.02
-    assert abs(longer - dice(4, True, True).mean()) < 0.03
+def test_three_times_the_epochs_help_the_deep_plain_network():
+    longer = dice(4, False, True, part="longer")
+    assert longer.mean() > dice(4, False, True)[:3].mean() + 0.02
+
+
+def test_another_processor_moves_a_seed_as_far_as_the_effect_is_large():
+    moved = np.abs(dice(1, True, True) - dice(1, True, True, part="again"))
+    assert moved.max() > gain(1, True).mean
 
 
 def test_tensorflow_shows_the_same_in_the_shallow_network():
@@ -41,5 +71,35 @@ def test_tensorflow_shows_the_same_in_the_shallow_network():
         assert abs(pair[0] - pair[1]) < 0.05, (residual, pair)
 
 
-def test_every_network_chose_its_rate_from_the_same_three():
-    assert {r["learning_rate"] for r in runs("medical")} <= {0.03, 0.1, 0.3}
+def test_every_rate_has_the_best_score_of_its_search():
+    places = {tuple((k, r[k]) for k in KEYS) for r in results.runs("medical", part="test")}
+    for place in places:
+        of = {**dict(place), "framework": "torch"}
+        tried = {r["learning_rate"]: [] for r in results.runs("medical", part="search", **of)}
+        for row in results.runs("medical", part="search", **of):
+            tried[row["learning_rate"]].append(row["score"][0])
+        best = max(tried, key=lambda rate: np.mean(tried[rate]))
+        if of["norm"] == "instance":
+            assert set(common.SGD_RATES) <= set(tried) and min(tried) < best < max(tried), of
+        assert set(common.SGD_RATES[1:]) <= set(tried), of
+        assert {r["learning_rate"] for r in results.runs("medical", part="test", **of)} == {best}
+
+
+KEYS = ("norm", "blocks", "residual", "long_skips")
+
+
+def test_instance_norm_takes_the_place_of_every_batch_norm():
+    before, after = (ct.residual_unet(1, 3, 2, 8, seed=0) for _ in range(2))
+    assert medical.instance_norm(after) is after
+    kinds = [type(m) for m in after.modules()]
+    norms = [m for m in before.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and not any(issubclass(kind, nn.BatchNorm2d) for kind in kinds)
+    assert kinds.count(nn.GroupNorm) == len(norms)
+    assert all(map(torch.equal, before.parameters(), after.parameters()))
+    x = torch.randn(2, 1, 16, 16).double()
+    whole = after.double().eval()(x)
+    assert torch.allclose(whole[:1], after.train()(x[:1]))  # each slice by itself
+    layer = nn.Sequential(nn.BatchNorm2d(8))
+    y = torch.randn(2, 8, 6, 6)
+    expected = nn.InstanceNorm2d(8, affine=True)(y)
+    assert torch.allclose(medical.instance_norm(layer)(y), expected, atol=1e-5)

@@ -130,7 +130,8 @@ class Runs:
     def _take_up(self) -> None:
         if (RESULTS / f"{self.name}.json").is_file():
             facts = results.facts(self.name)
-            self.processors = facts.get("processors", [facts["processor"]])
+            known = facts.get("processors", [facts.get("processor")])  # old runs have none
+            self.processors = [name for name in known if name]
             self._there = results.runs(self.name)
         if self._partial.is_file():
             self._there += map(json.loads, self._partial.read_text("utf-8").splitlines())

@@ -1,21 +1,24 @@
 """Tissue of a brain template: residual blocks and long skips, each on and off, shallow and deep.
 
-A U-Net of 18 or 48 layers in its four forms; the learning rate of each is the best of three on the
-validation slices, by two seeds and as many steps as in the test. Three seeds, and six for the pairs
-that keep the long skips, whose differences are small. Beside it: the deep plain network with three
-times the epochs, and two settings in TensorFlow. About 12 minutes on two cores.
+A U-Net of 18 or 48 layers in its four forms with batch norm, and with instance norm in the two that
+keep the long skips. The learning rate of every network comes from the same search on the validation
+slices, in about as many steps as in the test: two seeds with batch norm, whose scores scatter, and
+one with instance norm. Six seeds for the pairs that keep the long skips, three for the others.
+Beside it: the deep pair of batch norm with three times the epochs, two settings in TensorFlow, and
+one network again, which tells something only where ``--resume`` has taken up the rows of another
+processor: same seeds, same settings, other rounding. About half an hour on one core.
 
     python -m companion.book.experiments.medical
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from itertools import product
-from multiprocessing import get_context
 from typing import Any
 
 import torch
+from torch import nn
 
 import companion.tensorflow as cf
 import companion.torch as cp
@@ -23,99 +26,105 @@ from companion.book.experiments import common
 from companion.data import SegmentationDataset, brain
 from companion.metrics import dice
 
-SEEDS, MORE_SEEDS, VALIDATION_SEEDS = range(3), range(6), (7, 8)
-BLOCKS = (1, 4)
-RATES = (0.03, 0.1, 0.3)
+SEEDS, MORE_SEEDS = range(3), range(6)
+NORMS = ("instance", "batch")
+SEARCH_SEEDS = {"batch": (7, 8), "instance": (7,)}
+BLOCKS = (4, 1)
 EPOCHS = 10
 HEIGHT = 20  # mm; the slice whose predictions are kept as a picture
 MODULES = {"torch": cp, "tensorflow": cf}
 
+#: What is predicted for the slice at ``HEIGHT``, by network and seed.
+drawn: dict[tuple[Any, ...], list[str]] = {}
+
+
+def instance_norm(model: nn.Module) -> nn.Module:
+    """Replace every batch norm, in place, by a norm of each channel of each slice by itself.
+
+    That is ``nn.InstanceNorm2d(channels, affine=True)``, as a group norm with one channel in each
+    group, which is the same and takes a third of the time.
+    """
+    for name, child in model.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            channels = child.num_features
+            model.set_submodule(name, nn.GroupNorm(channels, channels, eps=child.eps))
+        else:
+            instance_norm(child)
+    return model
+
 
 def trained(
-    data: SegmentationDataset,
-    framework: str,
-    blocks: int,
-    residual: bool,
-    long_skips: bool,
-    seed: int,
-    epochs: int,
-    rate: float,
-) -> tuple[dict[str, Any], Any]:
-    """Train one network; return its row and what it predicts for the test slices."""
-    module = MODULES[framework]
-    model = module.residual_unet(1, 3, 2, 8, blocks, residual, long_skips, seed=seed)
+    data: SegmentationDataset, arm: dict[str, Any], seed: int, epochs: int, rate: float
+) -> dict[str, Any]:
+    """Train one network and score it on the test slices of ``data``."""
+    module, skips = MODULES[arm["framework"]], (arm["residual"], arm["long_skips"])
+    model = module.residual_unet(1, 3, 2, 8, arm["blocks"], *skips, seed=seed)
+    if arm["norm"] == "instance":
+        instance_norm(model)
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": 2, "learning_rate": rate}
     with common.cpu_seconds() as seconds:
         history = module.fit(model, data, seed=seed, progress=False, **settings)
+    row = {"last_epoch_loss": round(history.loss[-1], 4), "cpu_seconds": round(seconds[0], 2)}
     predicted = module.predict(model, data.x_test).argmax(-1)
+    if HEIGHT in data.z_test:
+        (at,) = (data.z_test == HEIGHT).nonzero()[0]
+        drawn[(*arm.values(), seed)] = ["".join(map(str, line)) for line in predicted[at]]
     _, grey, white = dice(predicted, data.y_test, 3)
-    row = {
-        "framework": framework,
-        "blocks": blocks,
-        "residual": residual,
-        "long_skips": long_skips,
-        "epochs": epochs,
-        "learning_rate": rate,
-        "seed": seed,
-        "grey": round(float(grey), 4),
-        "white": round(float(white), 4),
-        "last_epoch_loss": round(history.loss[-1], 4),
-        "cpu_seconds": round(seconds[0], 2),
-    }
-    return row, predicted
+    return {"grey": round(float(grey), 4), "white": round(float(white), 4), **row}
 
 
-Network = tuple[int, bool, bool]  # blocks, residual, long skips
+def searched(runs: common.Runs, slices: SegmentationDataset, arm: dict[str, Any]) -> float:
+    """The rate with the highest mean Dice on the validation slices, after about as many steps."""
+    held = slices.validation()
+    epochs = round(EPOCHS * len(slices.x_train) / len(held.x_train))
+
+    def score(rate: float, seed: int) -> float:
+        row = trained(held, arm, seed, epochs, rate)
+        return (row["grey"] + row["white"]) / 2
+
+    seeds = SEARCH_SEEDS[arm["norm"]]
+    return runs.best_rate(score, common.SGD_RATES, seeds, **arm, epochs=epochs)
 
 
-def best_rate(held: SegmentationDataset, steps: int, network: Network, runs: list[dict]) -> float:
-    """The rate with the highest mean Dice on the validation slices, after as many steps."""
-    epochs = round(EPOCHS * steps / len(held.x_train))
-    scores = dict.fromkeys(RATES, 0.0)
-    for rate, seed in product(RATES, VALIDATION_SEEDS):
-        row, _ = trained(held, "torch", *network, seed, epochs, rate)
-        common.noted(runs, part="validation", **row)
-        scores[rate] += row["grey"] + row["white"]
-    return max(scores, key=scores.__getitem__)
+def plan() -> Iterator[tuple[str, dict[str, Any], int, int]]:
+    """Every run that is reported, as part, network, seed and epochs."""
+
+    def arms(norm: str, long_skips: bool) -> list[dict[str, Any]]:
+        of = {"framework": "torch", "norm": norm}
+        pairs = product(BLOCKS, (True, False))
+        return [{**of, "blocks": b, "residual": r, "long_skips": long_skips} for b, r in pairs]
+
+    for norm, seed in product(NORMS, MORE_SEEDS):
+        yield from (("test", arm, seed, EPOCHS) for arm in arms(norm, True))
+    for seed in SEEDS:
+        yield from (("test", arm, seed, EPOCHS) for arm in arms("batch", False))
+    for seed, arm in product(SEEDS, arms("batch", True)):
+        if arm["blocks"] == 4:
+            yield "longer", arm, seed, 3 * EPOCHS
+        else:
+            yield "test", {**arm, "framework": "tensorflow"}, seed, EPOCHS
+    (network,) = (a for a in arms("batch", True) if a["blocks"] == 1 and a["residual"])
+    yield from (("again", network, seed, EPOCHS) for seed in MORE_SEEDS)
 
 
-def measured(network: Network) -> tuple[list[dict], dict]:
-    """All runs of one network, and what seed 0 makes of one slice."""
+def measure() -> None:
     torch.set_num_threads(1)
-    blocks, residual, long_skips = network
+    runs, pictures = (common.Runs(n, __file__) for n in ("medical", "medical_pictures"))
     slices = brain(noise=0.08)
-    runs: list[dict] = []
-    rate = best_rate(slices.validation(), len(slices.x_train), network, runs)
-    for seed in MORE_SEEDS if long_skips else SEEDS:
-        row, predicted = trained(slices, "torch", *network, seed, EPOCHS, rate)
-        common.noted(runs, part="test", **row)
-        if seed == 0:
-            (at,) = (slices.z_test == HEIGHT).nonzero()[0]
-            rows = ["".join(map(str, line)) for line in predicted[at]]
-            kept = {name: row[name] for name in ("blocks", "residual", "long_skips")}
-            picture = {**kept, "height": HEIGHT, "tissue": rows}
-    for seed in SEEDS if long_skips else ():
-        if blocks == 1:
-            row, _ = trained(slices, "tensorflow", *network, seed, EPOCHS, rate)
-            common.noted(runs, part="test", **row)
-        elif not residual:
-            row, _ = trained(slices, "torch", *network, seed, 3 * EPOCHS, rate)
-            common.noted(runs, part="longer", **row)
-    return runs, picture
+    rates: dict[tuple[Any, ...], float] = {}
+    for part, arm, seed, epochs in plan():
+        network = tuple(arm.values())[1:]  # in TensorFlow with PyTorch's rate
+        if network not in rates:
+            rates[network] = searched(runs, slices, arm)
+        rate = rates[network]
+        place = {"part": part, **arm, "epochs": epochs, "learning_rate": rate, "seed": seed}
+        runs.row(lambda a=arm, s=seed, e=epochs, r=rate: trained(slices, a, s, e, r), **place)
+        if (seed, part, arm["blocks"], arm["framework"]) == (0, "test", 4, "torch"):
+            at = (*arm.values(), seed)
+            pictures.row(lambda at=at: {"height": HEIGHT, "tissue": drawn[at]}, **place)
+    runs.store()
+    pictures.store()
 
 
 if __name__ == "__main__":
-    # The longest first, so that both cores are busy to the end.
-    networks = list(product(sorted(BLOCKS, reverse=True), (False, True), (True, False)))
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        found = dict(zip(networks, pool.map(measured, networks), strict=True))
-    ordered = [
-        found[network] for network in sorted(networks, key=lambda n: (n[0], not n[2], not n[1]))
-    ]
-    pictures = [picture for _, picture in ordered]
-    common.store("medical_pictures", "companion/book/experiments/medical.py", pictures)
-    common.store(
-        "medical",
-        "companion/book/experiments/medical.py",
-        [row for runs, _ in ordered for row in runs],
-    )
+    measure()

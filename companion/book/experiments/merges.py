@@ -2,9 +2,11 @@
 
 Transformers of four blocks on dates of thirty locales (200 steps of 32 lines), and convolutional
 networks of 32 layers (or the nearest depth that their design allows) on digits of 8 x 8 pixels
-(four epochs). Three seeds, the control without shortcuts beside them; the learning rate of every
-arm is the better of two after half the training, on held-out examples. About 11 minutes on one
-core.
+(four epochs; twelve for the designs that are meant to do without norms, and for their siblings
+that have them). The controls without shortcuts stand beside them. Rates come from one search on
+held-out examples: over the four epochs on digits, over half of the twelve, over half of the steps
+on dates; of the arms that are compared with and without norms over two seeds, since a rate at
+which one seed learns may make another diverge. About 25 minutes on one core.
 
     python -m companion.book.experiments.merges
 """
@@ -21,27 +23,47 @@ from torch import Tensor, nn
 import companion.torch as cp
 from companion import architectures, weights
 from companion.book.experiments import common
-from companion.data import Dataset, dates, digits8
+from companion.data import dates, digits8
 from companion.torch.hyper_connections import WidthConnection, rms_norm
+from companion.torch.transformer import NormalizedBranch
 from companion.translation import Translation
 
-SEEDS = (0, 1, 2)
-DATES = {"epochs": 2, "batch_size": 32, "optimizer": "adam", "weight_decay": 0.0}
-DIGITS = {"epochs": 4, "batch_size": 64}
-#: Transformers, beside the control and addition without norms: places of the norms, other merges.
+DATES: dict[str, Any] = {"epochs": 2, "batch_size": 32, "optimizer": "adam", "weight_decay": 0.0}
+DIGITS: dict[str, Any] = {"batch_size": 64}
+DATES_SEEDS, DIGITS_SEEDS = (0, 1, 2), (0, 1, 2, 3, 4)
+COMPARED_SEARCH = (7, 8)
+#: Transformers: where addition has its norms, and other merges with a norm before each branch.
 NORMS = ("pre", "post", "sandwich", "deepnorm")
 MERGES = ("rezero", "layer_scale", "highway", "stochastic_depth", "hyper", "manifold")
 MERGES += ("depth_attention",)
+#: Without any norm, not even the last. ReZero is one of them; "rezero" above is its scale alone.
+BARE = ("bare", "bare_rezero")
+IMAGES = ("plain", "add", "scale", "layer_scale", "highway", "stochastic_depth", "dense")
+IMAGES += ("reversible", "bare_plain", "bare_add", "skip_init", "fixup")
+#: With norms and without, their rates searched over two seeds; some for twelve epochs as well.
+COMPARED = ("plain", "add", "scale", "bare_plain", "bare_add", "skip_init", "fixup")
+LONGER = ("add", "scale", "bare_add", "skip_init", "fixup")
 
 
 def transformer(arm: str, vocabulary: int, seed: int) -> nn.Sequential:
     if arm == "plain":
         return cp.transformer(vocabulary, 4, 32, residual=False, seed=seed)
-    if arm == "no_norm":
-        return cp.transformer(vocabulary, 4, 32, norm="none", seed=seed)
+    if arm == "bare":
+        return bare(cp.transformer(vocabulary, 4, 32, norm="none", seed=seed))
+    if arm == "bare_rezero":
+        return bare(cp.transformer(vocabulary, 4, 32, merge="rezero", seed=seed))
     if arm in MERGES:
         return cp.transformer(vocabulary, 4, 32, merge=arm, seed=seed)
     return cp.transformer(vocabulary, 4, 32, norm=arm, seed=seed)
+
+
+def bare(model: nn.Sequential) -> nn.Sequential:
+    """Return the Transformer without its layer norms; all other weights are the same."""
+    for module in model.modules():
+        if isinstance(module, NormalizedBranch):
+            module.norm = None
+    model.norm = nn.Identity()
+    return model
 
 
 def images(arm: str, seed: int) -> nn.Module:
@@ -51,9 +73,11 @@ def images(arm: str, seed: int) -> nn.Module:
         return cp.revnet_cifar(38, 16, recompute=False, in_channels=1, seed=seed)
     if arm == "fixup":
         return cp.fixup_resnet(32, 8, in_channels=1, seed=seed)
-    model = cp.cifar_preact_resnet(32, 8, residual=arm != "plain", in_channels=1, seed=seed)
+    without = arm in ("plain", "bare_plain")
+    model = cp.cifar_preact_resnet(32, 8, residual=not without, in_channels=1, seed=seed)
     survivals = iter(architectures.linear_decay(15))
     merges: dict[str, Callable[[int], nn.Module]] = {
+        "scale": lambda channels: cp.ScaledAdd(),
         "skip_init": lambda channels: cp.ScaledAdd(),
         "layer_scale": lambda channels: cp.LayerScale(channels, 0.1),
         "highway": cp.Highway,
@@ -63,12 +87,20 @@ def images(arm: str, seed: int) -> nn.Module:
         for stage in model.stages:
             for block in stage:
                 block.merge = merges[arm](block.branch.conv2.out_channels)
-        weights.initialize(model, seed)
+    if arm.startswith("bare") or arm == "skip_init":
+        biased(model)
+    weights.initialize(model, seed)
     return model
 
 
-IMAGES = ("plain", "add", "skip_init", "layer_scale", "highway", "stochastic_depth", "fixup")
-IMAGES += ("dense", "reversible")
+def biased(model: nn.Module) -> None:
+    """Take out every batch norm; each convolution gets a bias in its place, from 0."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, cp.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+            elif isinstance(child, cp.Conv2d):
+                child.bias = nn.Parameter(torch.zeros(child.out_channels))
 
 
 def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
@@ -112,72 +144,91 @@ def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
     return found
 
 
+def evaluated(model: nn.Module, x: Any, y: Any) -> tuple[float, float]:
+    """Return accuracy and minus the loss, as the search compares them."""
+    loss, accuracy = cp.evaluate(model, x, y)
+    return accuracy, -loss
+
+
 def trained(model: nn.Module, data: Any, seed: int, **settings: Any) -> dict[str, Any]:
     torch.manual_seed(seed)  # of stochastic depth
+    row: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
     with common.cpu_seconds() as seconds:
-        history = cp.fit(model, data, seed=seed, progress=False, **settings)
-    return {
-        "last_epoch_loss": round(history.loss[-1], 4),
-        "accuracy": round(cp.evaluate(model, data.x_test[:500], data.y_test[:500])[1], 4),
-        "cpu_seconds": round(seconds[0], 2),
-    }
+        try:
+            row["last_epoch_loss"] = round(
+                cp.fit(model, data, seed=seed, progress=False, **settings).loss[-1], 4
+            )
+            found = evaluated(model, data.x_test[:500], data.y_test[:500])[0]
+            row.update(accuracy=round(found, 4), diverged=False)
+        except (FloatingPointError, ValueError):  # loss or outputs are no numbers any more
+            row.update(last_epoch_loss=9.9, accuracy=0.1, diverged=True)
+    row["cpu_seconds"] = round(seconds[0], 2)
+    return row
 
 
-def measured(
-    runs: list[dict],
-    build: Callable[[int], nn.Module],
-    data: Any,
-    held: Any,
-    rates: tuple[float, float],
-    settings: dict[str, Any],
-    **place: Any,
-) -> None:
-    """Choose the rate on held-out examples after half the epochs, then train three seeds."""
-    right = {}
-    half = {**settings, "epochs": settings["epochs"] // 2}
-    for rate in rates:
-        found = trained(build(7), held, 7, learning_rate=rate, **half)
-        print("rate", place, rate, found, flush=True)
-        right[rate] = found["accuracy"]
-    rate = max(right, key=right.__getitem__)
-    for seed in SEEDS:
-        model = build(seed)
-        row = {**place, "seed": seed, "learning_rate": rate}
-        row["parameters"] = sum(p.numel() for p in model.parameters())
-        row.update(trained(model, data, seed, learning_rate=rate, **settings))
-        if isinstance(data, Translation):
-            row["exact"] = round(data.exact_match(lambda x, m=model: cp.predict(m, x), 300), 4)
-        row.update(learnt(model, data.x_test[:100]))
-        print({k: v for k, v in row.items() if not isinstance(v, list)}, flush=True)
-        runs.append(row)
+def score(model: nn.Module, held: Any, seed: int, **settings: Any) -> tuple[float, float]:
+    """Of a model trained on what is left of the training part, on what was held out."""
+    torch.manual_seed(seed)
+    cp.fit(model, held, seed=seed, progress=False, **settings)
+    try:
+        return evaluated(model, held.x_test[:500], held.y_test[:500])
+    except ValueError as error:
+        raise FloatingPointError from error
 
 
-def translations(runs: list[dict]) -> None:
+def translations(runs: common.Runs) -> None:
     pairs = dates(size=12_800)
-    lines, held = (Translation.from_pairs(p).first(3200) for p in (pairs, pairs.validation()))
-    vocabulary = lines.num_classes
-    for arm in ("plain", "no_norm", *NORMS, *MERGES):
+    lines, held = (Translation.from_pairs(p).take(3200) for p in (pairs, pairs.validation()))
+    half = {**DATES, "epochs": DATES["epochs"] // 2}
+    for arm in ("plain", *BARE, *NORMS, *MERGES):
 
         def build(seed: int, arm: str = arm) -> nn.Module:
-            return transformer(arm, vocabulary, seed)
+            return transformer(arm, lines.num_classes, seed)
 
-        measured(runs, build, lines, held, (0.01, 0.003), DATES, task="dates", arm=arm)
+        def tried(rate: float, seed: int, build: Any = build) -> tuple[float, float]:
+            return score(build(seed), held, seed, learning_rate=rate, **half)
+
+        def make(rate: float, seed: int, build: Any = build) -> dict[str, Any]:
+            model = build(seed)
+            row = trained(model, lines, seed, learning_rate=rate, **DATES)
+            if row["diverged"]:
+                return {**row, "exact": 0.0}
+            row["exact"] = round(lines.exact_match(lambda x: cp.predict(model, x), 300), 4)
+            return {**row, **learnt(model, lines.x_test[:100])}
+
+        rate = runs.best_rate(tried, common.ADAM_RATES, task="dates", arm=arm)
+        for seed in DATES_SEEDS:
+            place = {"part": "test", "task": "dates", "arm": arm}
+            place |= {"seed": seed, "learning_rate": rate}
+            runs.row(lambda s=seed, r=rate, m=make: m(r, s), **place)
 
 
-def pictures(runs: list[dict]) -> None:
-    digits: Dataset = digits8()
-    for arm in IMAGES:
+def pictures(runs: common.Runs) -> None:
+    digits = digits8()
+    held = digits.validation(300)
+    for arm, epochs in [(arm, 4) for arm in IMAGES] + [(arm, 12) for arm in LONGER]:
+        settings = {**DIGITS, "epochs": epochs}
 
-        def build(seed: int, arm: str = arm) -> nn.Module:
-            return images(arm, seed)
+        def tried(rate: float, seed: int, arm: str = arm, s: Any = settings) -> tuple[float, float]:
+            short = s if s["epochs"] == 4 else {**s, "epochs": s["epochs"] // 2}
+            return score(images(arm, seed), held, seed, learning_rate=rate, **short)
 
-        held = digits.validation(300)
-        measured(runs, build, digits, held, (0.1, 0.02), DIGITS, task="digits", arm=arm)
+        def make(rate: float, seed: int, arm: str = arm, s: Any = settings) -> dict[str, Any]:
+            model = images(arm, seed)
+            row = trained(model, digits, seed, learning_rate=rate, **s)
+            return row if row["diverged"] else {**row, **learnt(model, digits.x_test[:100])}
+
+        place = {"task": "digits", "arm": arm, "epochs": epochs}
+        seeds = COMPARED_SEARCH if arm in COMPARED else common.SEARCH_SEEDS
+        rate = runs.best_rate(tried, common.SGD_RATES, seeds, **place)
+        for seed in DIGITS_SEEDS if epochs == 4 else DIGITS_SEEDS[:3]:
+            at = {"part": "test", **place, "seed": seed, "learning_rate": rate}
+            runs.row(lambda s=seed, r=rate, m=make: m(r, s), **at)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    collected: list[dict] = []
-    pictures(collected)
-    translations(collected)
-    common.store("merges", "companion/book/experiments/merges.py", collected)
+    rows = common.Runs("merges", __file__)
+    pictures(rows)
+    translations(rows)
+    rows.store()
