@@ -98,7 +98,7 @@ def overfitting(
     measured = (
         f"in the {settings_where_both_fit} settings where plain and residual networks both fit "
         "their training images, shortcuts change the gap between training and test accuracy by "
-        f"{gap_change:+g} ± {gap_change_error:g} (mean over them, its error over five seeds)"
+        f"{gap_change:+g} ± {gap_change_error:g} (mean over them, its error over the seeds)"
     )
     if gap_change > max(0.01, 2 * gap_change_error):
         return Verdict(FAILS, measured)
