@@ -28,6 +28,15 @@ def test_the_gain_grows_with_depth_and_with_difficulty():
     assert by_level == sorted(by_level) and abs(by_level[0]) < 0.02 < 0.2 < by_level[-1]
 
 
+def test_more_epochs_shrink_the_gain_on_cluttered_digits():
+    for level in ("clutter", "more clutter"):
+        six, eighteen = (
+            accuracy(of, 20, True, level=level) - accuracy(of, 20, False, level=level)
+            for of in ("difficulty", "longer")
+        )
+        assert six > 3 * abs(eighteen)
+
+
 def test_tensorflow_shows_the_same_at_20_layers():
     for residual in (True, False):
         pair = [accuracy("depth", 20, residual, f) for f in ("torch", "tensorflow")]

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.book.test_page_numbers import mean, runs
+from companion.book import results
+from companion.book.experiments import common
+from companion.book.experiments.language import Recall
+from tests.book.test_page_numbers import mean
 
 LSTM = {"model": "lstm", "framework": "torch"}
+AT_20 = {"task": "recall", "model": "lstm", "distance": 20}
+
+
+def gain_at_20(depth):
+    """What a shortcut adds to what an LSTM recalls over 20 steps, over pairs."""
+    arms = (
+        results.column("recall", "characters", depth=depth, arm=arm, **AT_20)
+        for arm in ("residual", "plain")
+    )
+    return results.difference(*arms)
 
 
 def test_shortcuts_help_depth_and_not_distance():
-    gain = {
-        depth: mean("exact", "language", arm="residual", depth=depth, **LSTM)
-        - mean("exact", "language", arm="plain", depth=depth, **LSTM)
-        for depth in (1, 4, 6)
-    }
-    assert gain[6] > 0.2 and gain[4] > 0.2
-    far = {"model": "lstm", "distance": 80, "depth": 3}
+    for depth in (4, 6):
+        gain = mean("exact", "language", arm="residual", depth=depth, **LSTM)
+        assert gain > mean("exact", "language", arm="plain", depth=depth, **LSTM) + 0.2
+    alone = gain_at_20(1)
+    assert alone.pairs >= 10 and alone.errors < 2
+    far = {"task": "recall", "distance": 80}
     for arm in ("plain", "residual"):
-        assert mean("characters", "recall", distance=5, model="lstm", depth=3, arm=arm) > 0.95
-        assert mean("characters", "recall", arm=arm, **{**far, "distance": 80}) < 0.2
+        near = {"task": "recall", "model": "lstm", "distance": 5, "arm": arm}
+        for depth in (1, 3):
+            assert mean("characters", "recall", depth=depth, **near) > 0.95
+        assert mean("characters", "recall", model="lstm", depth=1, arm=arm, **far) < 0.2
     for arm in ("none", "pre"):
-        chosen = {"model": "transformer", "arm": arm, "distance": 80}
-        assert mean("characters", "recall", **chosen) > 0.95
+        assert mean("characters", "recall", model="transformer", arm=arm, **far) > 0.95
 
 
 @pytest.mark.parametrize("depth", [4, 12])
 def test_without_shortcuts_no_transformer_learns(depth):
-    def exact(arm):
-        return mean("exact", "language", model="transformer", arm=arm, depth=depth)
-
-    assert exact("none") < 0.05
+    of = {"model": "transformer", "framework": "torch", "depth": depth}
+    assert mean("exact", "language", arm="none", **of) < 0.05
+    assert mean("exact", "language", arm="pre", **of) > 0.4
 
 
 def test_tensorflow_shows_the_same_at_four_layers():
@@ -42,6 +55,26 @@ def test_tensorflow_shows_the_same_at_four_layers():
         assert abs(pair[0] - pair[1]) < 0.2, (arm, pair)
 
 
-def test_every_arm_chose_its_rate_from_the_same_two():
-    rates = {r["learning_rate"] for r in runs("language")}
-    assert rates <= {0.003, 0.01}
+def test_every_arm_of_recall_has_the_rate_that_its_search_found():
+    reported = results.runs("recall", task="recall")
+    for row in reported:
+        place = {key: row[key] for key in ("model", "arm", "depth")}
+        place["distance"] = 20 if row["model"] == "lstm" else 80
+        searched: dict[float, list] = {}
+        for found in results.runs("recall", part="search", **place):
+            assert found["seed"] not in {r["seed"] for r in reported}
+            searched.setdefault(found["learning_rate"], []).append(found["score"])
+        assert set(searched) >= set(common.ADAM_RATES)
+        best = max(searched, key=lambda rate: tuple(np.mean(searched[rate], axis=0)))
+        assert row["learning_rate"] == best, place
+
+
+def test_every_arm_of_the_dates_chose_its_rate_from_the_same_two():
+    assert {r["learning_rate"] for r in results.runs("language")} <= {0.003, 0.01}
+
+
+def test_recall_has_ten_lines_and_the_same_in_both_parts():
+    task = Recall.over(20, 0)
+    lines = {part.tobytes() for x in (task.x_train, task.x_test) for part in x}
+    assert len(lines) == 10 and task.x_train.shape == (2560, 22)
+    assert (task.y_train[:, -1] == task.x_train[:, 0]).all() and (task.y_train[:, :-1] == -1).all()

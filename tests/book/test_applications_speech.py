@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.book.test_page_numbers import mean, runs
+from companion.book import results
+from companion.book.experiments.speech import RATES, noisy, shifted
+from tests.book.test_page_numbers import mean
 
 CLEAN = {"framework": "torch", "training": "clean"}
 
@@ -16,13 +18,11 @@ def accuracy(depth, residual, epochs, **which):
 
 
 def by_noise(depth, residual, rate):
-    """Mean accuracy at each level of noise, over six seeds."""
-    found = [
-        r["by_noise"]
-        for r in runs("speech_noise", depth=depth, residual=residual, learning_rate=rate)
-    ]
+    """Accuracy at each level of noise, of six seeds."""
+    of = {"depth": depth, "residual": residual, "learning_rate": rate}
+    found = results.column("speech_noise", "by_noise", **of)
     assert len(found) == 6
-    return np.mean(found, axis=0)
+    return found
 
 
 def test_accuracy_gains_by_depth_and_robustness_is_apart():
@@ -31,13 +31,22 @@ def test_accuracy_gains_by_depth_and_robustness_is_apart():
     # Equal without noise; under noise the learning rate changes more than the shortcut does.
     for depth in (7, 13):
         arms = {
-            (r, rate): by_noise(depth, r, rate) for r in (True, False) for rate in (0.003, 0.03)
+            (r, rate): by_noise(depth, r, rate).mean(axis=0)
+            for r in (True, False)
+            for rate in (0.003, 0.03)
         }
         clean = [curve[0] for curve in arms.values()]
         assert max(clean) - min(clean) < 0.03
         by_rate = np.mean([arms[r, 0.03][4] - arms[r, 0.003][4] for r in (True, False)])
         by_shortcut = np.mean([arms[True, x][4] - arms[False, x][4] for x in (0.003, 0.03)])
         assert by_rate > 2 * by_shortcut and by_rate > 0.15
+
+
+def test_at_13_layers_the_shortcut_stands_noise_better_at_every_rate():
+    for rate in RATES:
+        arms = (by_noise(13, residual, rate)[:, 3] for residual in (True, False))
+        gain = results.difference(*arms)
+        assert gain.mean > 0.02 and gain.errors > 2
 
 
 @pytest.mark.parametrize("epochs", [20, 60])
@@ -48,15 +57,26 @@ def test_depth_costs_the_plain_network_alone(epochs):
     assert plain == sorted(plain, reverse=True) and plain[0] - plain[-1] > 0.2
 
 
-def test_tensorflow_shows_the_same_at_13_and_25_layers():
-    for depth in (13, 25):
-        for residual in (True, False):
-            pair = [
-                accuracy(depth, residual, 20, framework=framework)
-                for framework in ("torch", "tensorflow")
-            ]
-            assert abs(pair[0] - pair[1]) < 0.05, (depth, residual, pair)
+@pytest.mark.parametrize("depth", [13, 25])
+def test_tensorflow_shows_the_same(depth):
+    for residual in (True, False):
+        pair = [
+            accuracy(depth, residual, 20, framework=framework)
+            for framework in ("torch", "tensorflow")
+        ]
+        assert abs(pair[0] - pair[1]) < 0.05, (residual, pair)
 
 
 def test_every_arm_chose_its_rate_from_the_same_three():
-    assert {r["learning_rate"] for r in runs("speech")} <= {0.003, 0.01, 0.03}
+    assert {r["learning_rate"] for r in results.runs("speech")} <= set(RATES)
+
+
+def test_disturbances_leave_the_padding_alone():
+    x, lengths = np.zeros((2, 5, 3), np.float32), np.array([5, 2])
+    for disturb in (noisy, shifted):
+        found = disturb(x, lengths, 1.0, 0)
+        assert (found[1, 2:] == 0).all() and (found[0] != 0).all()
+        assert (disturb(x, lengths, 0.0, 0) == x).all()
+    frames = shifted(x, lengths, 1.0, 0)
+    assert np.ptp(frames[0], axis=0).max() == 0 and (frames[0, 0] != frames[1, 0]).all()
+    assert np.ptp(noisy(x, lengths, 1.0, 0)[0], axis=0).min() > 0

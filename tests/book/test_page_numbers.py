@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,42 @@ def test_the_recipe_beats_the_articles_network_in_a_tenth_of_its_time():
     assert mean("cpu_seconds", name, **recipe) <= 0.1 * mean("cpu_seconds", name, **article)
     difference = mean("test_accuracy", name, **recipe) - mean("test_accuracy", name, **in_keras)
     assert abs(difference) <= 0.005
+
+
+def test_at_the_articles_depth_its_network_does_without_shortcuts():
+    name, key = "article_control", "test_accuracy_batch_statistics"
+    own = {r: mean(key, name, residual=r) for r in (True, False)}
+    assert min(own.values()) > 0.9 and abs(own[True] - own[False]) < 0.03
+    for residual in (True, False):  # and what its script would print is another thing
+        assert mean("test_accuracy", name, residual=residual) < own[residual] - 0.1
+
+
+def test_averages_of_another_momentum_follow_from_those_of_kerass(experiment):
+    import keras
+
+    module = experiment("article_control")
+    digits = module.mnist()
+    few = replace(digits, x_train=digits.x_train[:192], y_train=digits.y_train[:192])
+
+    def fitted(momentum: float):
+        keras.utils.set_random_seed(0)
+        network = module.article_network(residual=True, channels=4)
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = momentum
+        averages = module.Averages(network)
+        network.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        network.fit(few.x_train, few.y_train, batch_size=64, verbose=0, callbacks=[averages])
+        return averages
+
+    slow, fast = fitted(0.99), fitted(0.9)
+    for found, asked in zip(slow.fast, fast.slow, strict=True):
+        np.testing.assert_allclose(found, asked, rtol=1e-3, atol=1e-5)
+    before = [v.numpy() for v in slow.variables]
+    slow.accuracy(slow.fast, replace(few, x_test=few.x_test[:50], y_test=few.y_test[:50]))
+    assert all(np.array_equal(v, b) for v, b in zip(slow.variables, before, strict=True))
+    first = slow.without_start()[0]  # a mean, which starts at zero
+    np.testing.assert_allclose(first, slow.slow[0] / (1 - 0.99**3), rtol=1e-4)
 
 
 def test_deep_plain_networks_need_more_epochs():

@@ -68,7 +68,8 @@ def test_what_a_chapter_has():
             "Going further",
         )
         for heading in parts:
-            assert f"## {heading}" in text, (path.name, heading)
+            settles_none = path.stem == "costs" and heading == "Claims checked"
+            assert settles_none or f"## {heading}" in text, (path.name, heading)
         exercises = re.findall(r"\{exercise\}\n:label: (\S+)", text)
         assert len(exercises) >= 4, path.name
         assert exercises == re.findall(r"\{solution-start\} (\S+)", text)
@@ -77,11 +78,18 @@ def test_what_a_chapter_has():
 def test_every_citation_has_an_entry_and_every_entry_a_citation():
     bibliography = (BOOK / "references.bib").read_text("utf-8")
     entries = re.findall(r"^@\w+\{([^,]+),", bibliography, re.M)
+    texts = ["".join(cell["source"]) for path in NOTEBOOKS for cell in cells(path, "markdown")]
+    texts += [
+        "".join(output["data"].get("text/markdown", ""))
+        for path in NOTEBOOKS
+        for cell in cells(path, "code")
+        for output in cell["outputs"]
+        if "data" in output
+    ]
     cited = {
         key.strip()
-        for path in NOTEBOOKS
-        for cell in cells(path, "markdown")
-        for keys in re.findall(r"\{cite\}`([^`]+)`", "".join(cell["source"]))
+        for text in texts
+        for keys in re.findall(r"\{cite\}`([^`]+)`", text)
         for key in keys.split(",")
     }
     assert sorted(entries) == sorted(set(entries)) and set(entries) == cited

@@ -2,16 +2,18 @@
 
 Digits 0 to 5 of MNIST at 14x14 pixels train a network; its body then goes to digits 6 to 9 with a
 fresh head, and all of it is trained, or the head alone. The control starts from fresh weights. All
-arms take the same 96 steps on the same images. Each arm's learning rate is the best of seven on
-400 images that are in no part, by the mean of two runs. Five seeds, each with its own network,
-images and head. About 5 minutes on one core.
+arms take the same 96 steps on the same images. Each arm's learning rate is searched on 400 images
+that are in no part, by the mean accuracy of two runs. Five seeds, each with its own network, images
+and head. About 5 minutes on one core.
 
     python -m companion.book.experiments.finetuning
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,6 @@ from companion.book.experiments import common
 from companion.data import Dataset, mnist
 
 SEEDS, SEARCH = (0, 1, 2, 3, 4), (10, 11)
-RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 ARMS = ("from scratch", "fine-tuned", "body frozen")
 BEFORE, NEW = (0, 1, 2, 3, 4, 5), (6, 7, 8, 9)
 #: New images of each class.
@@ -67,6 +68,7 @@ def start(arm: str, before: nn.Module, seed: int) -> nn.Module:
 
 
 def trained(arm: str, before: nn.Module, data: Dataset, size: int, seed: int, rate: float) -> dict:
+    """Train an arm on a draw of ``data``, and test it on all of data's test images."""
     model, images = start(arm, before, seed), drawn(data, size, seed)
     settings = {
         "epochs": STEPS * BATCH // len(images.x_train),
@@ -77,39 +79,52 @@ def trained(arm: str, before: nn.Module, data: Dataset, size: int, seed: int, ra
     with common.cpu_seconds() as seconds:
         history = ct.fit(model, images, progress=False, **settings)
     return {
-        "arm": arm,
-        "images_per_class": size,
-        "learning_rate": rate,
-        "seed": seed,
         "last_epoch_loss": round(history.loss[-1], 4),
         "test_accuracy": round(ct.evaluate(model, data.x_test, data.y_test)[1], 4),
         "cpu_seconds": round(seconds[0], 2),
     }
 
 
-if __name__ == "__main__":
+@cache
+def before(seed: int) -> nn.Module:
+    """Return the network that has learnt the digits 0 to 5."""
+    model, data = network(len(BEFORE), seed), of_classes(mnist().downsampled(), BEFORE)
+    ct.fit(model, data, epochs=4, batch_size=32, learning_rate=0.1, seed=seed, progress=False)
+    return model
+
+
+def learnt_before(seed: int) -> dict:
+    data = of_classes(mnist().downsampled(), BEFORE)
+    accuracy = ct.evaluate(before(seed), data.x_test, data.y_test)[1]
+    return {"test_accuracy": round(accuracy, 4)}
+
+
+def main() -> None:
     torch.set_num_threads(1)
-    digits, rows = mnist().downsampled(), []
-    new = of_classes(digits, NEW)
+    runs = common.Runs("finetuning", __file__)
+    new = of_classes(mnist().downsampled(), NEW)
     pool = new.validation(HELD)  # of which the last HELD images choose the learning rates
     final = replace(pool, x_test=new.x_test, y_test=new.y_test)
-    before: dict[int, nn.Module] = {}
     for seed in (*SEARCH, *SEEDS):
-        model, data = network(len(BEFORE), seed), of_classes(digits, BEFORE)
-        ct.fit(model, data, epochs=4, batch_size=32, learning_rate=0.1, seed=seed, progress=False)
-        accuracy = round(ct.evaluate(model, data.x_test, data.y_test)[1], 4)
-        common.noted(rows, part="before", seed=seed, test_accuracy=accuracy)
-        before[seed] = model
+        runs.row(partial(learnt_before, seed), part="before", seed=seed)
     for size in SIZES:
         for arm in ARMS:
-            right = {}
-            for rate in RATES:
-                found = [trained(arm, before[s], pool, size, s, rate) for s in SEARCH]
-                for row in found:
-                    common.noted(rows, part="validation", **row)
-                right[rate] = sum(row["test_accuracy"] for row in found)
-            rate = max(right, key=right.__getitem__)
+
+            def run(
+                data: Dataset, rate: float, seed: int, arm: str = arm, size: int = size
+            ) -> dict:
+                return trained(arm, before(seed), data, size, seed, rate)
+
+            def score(rate: float, seed: int, run: Callable = run) -> float:
+                return run(pool, rate, seed)["test_accuracy"]
+
+            place = {"arm": arm, "images_per_class": size}
+            rate = runs.best_rate(score, common.SGD_RATES, SEARCH, **place)
             for seed in SEEDS:
-                row = trained(arm, before[seed], final, size, seed, rate)
-                common.noted(rows, part="test", **row)
-    common.store("finetuning", "companion/book/experiments/finetuning.py", rows)
+                at = {"part": "test", **place, "learning_rate": rate, "seed": seed}
+                runs.row(partial(run, final, rate, seed), **at)
+    runs.store()
+
+
+if __name__ == "__main__":
+    main()

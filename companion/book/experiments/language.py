@@ -1,14 +1,20 @@
 """Dates of thirty locales into ISO 8601, and recall over a distance: depth against time.
 
-LSTM stacks and Transformers as next-token models, each with its control, three seeds; the learning
-rate of every arm is the better of two on held-out training days. About 50 minutes on one core.
+LSTM stacks and Transformers as next-token models, each with its control, three seeds; of recall at
+distance 20, where seeds decide, twenty of one layer and ten of three. Learning rates are searched
+as ``common.best_rate`` does. For the dates: every arm at every depth, on held-out training days,
+after half the epochs (of four and six LSTMs, on half the lines too). For recall: every arm at
+distance 20, which holds for the other distances; attention at 80, after half the epochs; on
+drawings that no reported run has. About an hour on one core.
 
     python -m companion.book.experiments.language
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,9 +27,17 @@ from companion.data import dates
 from companion.translation import Translation
 
 SEEDS = (0, 1, 2)
-RATES = (0.003, 0.01)
+DEPTHS = (1, 2, 4, 6)  # of the LSTM stacks
+ARMS = {4: ("none", "none, post", "post", "pre"), 12: ("none", "post", "pre")}  # by blocks
 LSTM = {"epochs": 4, "batch_size": 64}
 TRANSFORMER = {"epochs": 4, "batch_size": 32}
+RECALL = {"epochs": 4, "batch_size": 64}
+LINES = 6400  # of the 12,800: for the Transformers, and for the search of deep stacks
+DISTANCES = {1: (5, 20, 80), 3: (5, 20)}  # by layers of the LSTM
+#: How often recall is run at distance 20, by layers of the LSTM; elsewhere as often as the dates.
+OFTEN = {1: range(20), 3: range(10)}
+#: Of its search: beyond the seeds of all runs that are reported.
+RECALL_SEARCH = (100, 101)
 COMMON = {"optimizer": "adam", "weight_decay": 0.0, "progress": False}
 
 
@@ -39,7 +53,7 @@ class Recall:
 
     @classmethod
     def over(cls, distance: int, seed: int) -> Recall:
-        """Ten symbols, one filler, one question; 2,560 lines to train and 500 to test."""
+        """Ten symbols, one filler, one question: ten lines, 2,560 draws to train, 500 to test."""
         rng = np.random.default_rng([seed, distance])
         parts: list[np.ndarray] = []
         for count in (2560, 500):
@@ -52,16 +66,19 @@ class Recall:
         return cls(*parts)
 
 
-def lstm(module: Any, vocabulary: int, depth: int, residual: bool, seed: int) -> Any:
-    return module.residual_lstm(vocabulary, depth, 64, residual=residual, seed=seed)
+def lstm(module: Any, vocabulary: int, depth: int, arm: str, seed: int) -> Any:
+    return module.residual_lstm(vocabulary, depth, 64, residual=arm == "residual", seed=seed)
 
 
 def transformer(vocabulary: int, depth: int, arm: str, seed: int) -> Any:
-    norm, residual = ("pre", False) if arm == "none" else (arm, True)
+    """A network; in its controls the norm stands in the branch, or where post-norm has it."""
+    controls = {"none": "pre", "none, post": "post"}
+    norm, residual = controls.get(arm, arm), arm not in controls
     return cp.transformer(vocabulary, depth, 32, norm=norm, residual=residual, seed=seed)
 
 
 def trained(module: Any, model: Any, task: Any, **settings: Any) -> dict[str, float]:
+    """Train; of the first 500 tests, characters right after a right beginning, and dates."""
     with common.cpu_seconds() as seconds:
         history = module.fit(model, task, **COMMON, **settings)
     _, right = module.evaluate(model, task.x_test[:500], task.y_test[:500])
@@ -75,82 +92,133 @@ def trained(module: Any, model: Any, task: Any, **settings: Any) -> dict[str, fl
     return result
 
 
-def better_rate(build: Any, held: Any, **settings: Any) -> float:
-    """The rate that says more characters rightly on held-out days, after half the epochs."""
-    settings = {**settings, "epochs": settings["epochs"] // 2}
-    right = {
-        rate: trained(cp, build(7), held, learning_rate=rate, seed=7, **settings)["characters"]
-        for rate in RATES
-    }
-    return max(right, key=right.__getitem__)
+def score(
+    build: Callable[[int], Any], task_of: Callable[[int], Any], **settings: Any
+) -> Callable[[float, int], common.Score]:
+    """What a search maximises: characters right on the task's test part, then the smaller loss."""
+
+    def of(rate: float, seed: int) -> common.Score:
+        model, task = build(seed), task_of(seed)
+        cp.fit(model, task, learning_rate=rate, seed=seed, **COMMON, **settings)
+        loss, right = cp.evaluate(model, task.x_test, task.y_test)
+        return right, -loss
+
+    return of
 
 
-def translations(runs: list[dict]) -> None:
+def half(settings: dict[str, int]) -> dict[str, int]:
+    return {**settings, "epochs": settings["epochs"] // 2}
+
+
+def stacks(runs: common.Runs, task: Translation, held: Translation) -> None:
+    """Every depth in PyTorch; four layers in TensorFlow too, at the same rates."""
+    rates = {}
+    for depth, arm in product(DEPTHS, ("residual", "plain")):
+        lines = held.take(LINES) if depth >= 4 else held
+
+        def built(seed: int, depth: int = depth, arm: str = arm) -> Any:
+            return lstm(cp, task.num_classes, depth, arm, seed)
+
+        searched = score(built, lambda _, lines=lines: lines, **half(LSTM))
+        place = {"model": "lstm", "arm": arm, "depth": depth}
+        rates[depth, arm] = runs.best_rate(searched, common.ADAM_RATES, **place)
+        stack(runs, task, "torch", depth, arm, rates[depth, arm])
+    for arm in ("residual", "plain"):
+        stack(runs, task, "tensorflow", 4, arm, rates[4, arm])
+
+
+def stack(
+    runs: common.Runs, task: Translation, framework: str, depth: int, arm: str, rate: float
+) -> None:
+    module = {"torch": cp, "tensorflow": cf}[framework]
+    place = {"model": "lstm", "arm": arm, "framework": framework, "depth": depth}
+    for seed in SEEDS:
+        model = lstm(module, task.num_classes, depth, arm, seed)
+        settings = {"learning_rate": rate, "seed": seed}
+        runs.row(
+            lambda m=model, s=settings: trained(module, m, task, **s, **LSTM), **place, **settings
+        )
+
+
+def transformers(runs: common.Runs, task: Translation, held: Translation, depth: int) -> None:
+    task, held = task.take(LINES), held.take(LINES)
+    for arm in ARMS[depth]:
+        place = {"model": "transformer", "arm": arm, "depth": depth}
+
+        def network(seed: int, arm: str = arm) -> Any:
+            return transformer(task.num_classes, depth, arm, seed)
+
+        searched = score(network, lambda _: held, **half(TRANSFORMER))
+        rate = runs.best_rate(searched, common.ADAM_RATES, **place)
+        for seed in SEEDS:
+            settings = {"learning_rate": rate, "seed": seed}
+            runs.row(
+                lambda b=network, s=settings: trained(cp, b(s["seed"]), task, **s, **TRANSFORMER),
+                framework="torch",
+                **place,
+                **settings,
+            )
+
+
+def recalls(runs: common.Runs) -> None:
+    """One LSTM at three distances, three at two, attention at the longest alone."""
+
+    def searched(build: Callable[[int], Any], distance: int, **settings: int) -> Any:
+        return score(build, lambda seed: Recall.over(distance, seed), **settings)
+
+    for depth, arm in product(OFTEN, ("plain", "residual")):
+
+        def stacked(seed: int, depth: int = depth, arm: str = arm) -> Any:
+            return lstm(cp, 12, depth, arm, seed)
+
+        place = {"model": "lstm", "arm": arm, "depth": depth}
+        find = searched(stacked, 20, **RECALL)
+        seeds = RECALL_SEARCH if depth == 1 else RECALL_SEARCH[:1]
+        rate = runs.best_rate(find, common.ADAM_RATES, seeds, **place, distance=20)
+        for distance in DISTANCES[depth]:
+            seeds = OFTEN[depth] if distance == 20 else SEEDS
+            remembered(runs, stacked, seeds, **place, distance=distance, learning_rate=rate)
+    for arm in ("none", "pre"):
+
+        def attention(seed: int, arm: str = arm) -> Any:
+            return transformer(12, 2, arm, seed)
+
+        far = max(DISTANCES[1])
+        place = {"model": "transformer", "arm": arm, "depth": 2, "distance": far}
+        find = searched(attention, far, **half(RECALL))
+        rate = runs.best_rate(find, common.ADAM_RATES, RECALL_SEARCH[:1], **place)
+        remembered(runs, attention, SEEDS, **place, learning_rate=rate)
+
+
+def remembered(
+    runs: common.Runs, build: Callable[[int], Any], seeds: Iterable[int], **place: Any
+) -> None:
+    for seed in seeds:
+
+        def make(seed: int = seed) -> dict[str, float]:
+            task, rate = Recall.over(place["distance"], seed), place["learning_rate"]
+            return trained(cp, build(seed), task, learning_rate=rate, seed=seed, **RECALL)
+
+        runs.row(make, task="recall", **place, seed=seed)
+
+
+def recall() -> None:
+    runs = common.Runs("recall", __file__)
+    recalls(runs)
+    runs.store()
+
+
+def translation() -> None:
     pairs = dates(size=12_800)
     task, held = Translation.from_pairs(pairs), Translation.from_pairs(pairs.validation())
-    vocabulary = task.num_classes
-    for residual in (True, False):
-
-        def stack(seed: int, depth: int = 4, module: Any = cp, residual: bool = residual) -> Any:
-            return lstm(module, vocabulary, depth, residual, seed)
-
-        rate = better_rate(stack, held, **LSTM)
-        cases = [(cp, "torch", depth) for depth in (1, 2, 4, 6)] + [(cf, "tensorflow", 4)]
-        for module, framework, depth in cases:
-            for seed in SEEDS:
-                model = stack(seed, depth, module)
-                found = trained(module, model, task, learning_rate=rate, seed=seed, **LSTM)
-                arm = {"model": "lstm", "arm": "residual" if residual else "plain"}
-                place = {"framework": framework, "depth": depth, "seed": seed}
-                common.noted(runs, **arm, **place, learning_rate=rate, **found)
-    for arm in ("none", "post", "pre"):
-        for depth in (4, 12):
-
-            def network(seed: int, arm: str = arm, depth: int = depth) -> Any:
-                return transformer(vocabulary, depth, arm, seed)
-
-            lines = task.take(6400)
-            rate = better_rate(network, held.first(6400), **TRANSFORMER)
-            for seed in SEEDS:
-                found = trained(
-                    cp, network(seed), lines, learning_rate=rate, seed=seed, **TRANSFORMER
-                )
-                place = {"framework": "torch", "depth": depth, "seed": seed}
-                common.noted(
-                    runs, model="transformer", arm=arm, **place, learning_rate=rate, **found
-                )
-
-
-def recalls(runs: list[dict]) -> None:
-    settings = {"epochs": 4, "batch_size": 64, "learning_rate": 0.01}
-    for distance in (5, 20, 80):
-        for seed in SEEDS:
-            task = Recall.over(distance, seed)
-            for depth in (1, 3):
-                for residual in (True, False):
-                    model = lstm(cp, 12, depth, residual, seed)
-                    arm = {"model": "lstm", "arm": "residual" if residual else "plain"}
-                    found = trained(cp, model, task, seed=seed, **settings)
-                    common.noted(
-                        runs,
-                        task="recall",
-                        distance=distance,
-                        depth=depth,
-                        seed=seed,
-                        **arm,
-                        **found,
-                    )
-            for arm in ("pre", "none"):
-                found = trained(cp, transformer(12, 2, arm, seed), task, seed=seed, **settings)
-                place = {"distance": distance, "depth": 2, "seed": seed}
-                common.noted(runs, task="recall", model="transformer", arm=arm, **place, **found)
+    runs = common.Runs("language", __file__)
+    transformers(runs, task, held, 4)
+    stacks(runs, task, held)
+    transformers(runs, task, held, 12)
+    runs.store()
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    collected: list[dict] = []
-    recalls(collected)
-    common.store("recall", "companion/book/experiments/language.py", collected)
-    collected = []
-    translations(collected)
-    common.store("language", "companion/book/experiments/language.py", collected)
+    recall()
+    translation()

@@ -3,6 +3,7 @@
 One network, a RevNet, run in three ways with the same weights: every activation stored, checkpoints
 at the square root of the depth, and reversed. Beside it the ordinary network with and without its
 shortcuts, and stochastic depth that skips whole batches. Three seeds; about 4 minutes on one core.
+And how often, of thirty seeds, rounding changes the reversed network's gradient by more than usual.
 
     python -m companion.book.experiments.memory
 """
@@ -10,9 +11,14 @@ shortcuts, and stochastic depth that skips whole batches. Three seeds; about 4 m
 from __future__ import annotations
 
 import math
+import weakref
+from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import companion.torch as ct
 from companion import data
@@ -25,6 +31,8 @@ SEEDS = (0, 1, 2)
 DEPTHS = (14, 26, 50, 110, 302, 602, 1202)
 WIDTH, BATCH = 8, 16
 METHODS = ("stored", "checkpointed", "reversible")
+#: Stochastic depth: whose blocks are left out together.
+DRAWN = ("none", "by example", "by batch")
 
 
 def checkpointed(network: nn.Sequential, runs: int | None = None) -> CheckpointedNetwork:
@@ -70,6 +78,39 @@ def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
+class Alive(TorchDispatchMode):
+    """While it is active: the bytes of all tensors that operations made and that are still there.
+
+    Attributes
+    ----------
+    most: the largest number of bytes at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there: dict[int, int] = {}
+        self.most = 0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = operation(*args, **(kwargs or {}))
+        for tensor in (leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in self.there:
+                weakref.finalize(storage, self.there.pop, storage.data_ptr())
+            self.there[storage.data_ptr()] = storage.nbytes()
+        self.most = max(self.most, sum(self.there.values()))
+        return made
+
+
+def most_alive(model: nn.Module, x: Tensor) -> int:
+    """Return the most bytes of activations that are there at once in a prediction."""
+    with torch.no_grad(), Alive() as alive:
+        model(x)
+    return alive.most
+
+
 def seconds(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Return the CPU seconds of one forward and one backward pass."""
     with common.cpu_seconds() as spent:
@@ -84,43 +125,75 @@ def batch(seed: int) -> tuple[Tensor, Tensor]:
     return x.contiguous(), torch.from_numpy(small.y_train[some])
 
 
-def ways(runs: list[dict]) -> None:
+@cache
+def of_three_ways(depth: int, seed: int) -> dict[str, dict]:
+    x, y = batch(seed)
+    models = three_ways(depth, seed)
+    grads = {name: gradient(model, x, y) for name, model in models.items()}
+    spent = {name: seconds(model, x, y) for name, model in models.items()}
+    found = {}
+    for name, model in models.items():
+        away = (grads[name] - grads["stored"]).norm() / grads["stored"].norm()
+        found[name] = {
+            "peak_bytes": peak_saved_bytes(model, x),
+            "time_ratio": round(spent[name] / spent["stored"], 3),
+            "gradient_error": float(f"{away:.1e}"),
+        }
+    return found
+
+
+def ways(runs: common.Runs) -> None:
     for depth in DEPTHS:
         for seed in SEEDS:
-            x, y = batch(seed)
-            models = three_ways(depth, seed)
-            grads = {name: gradient(model, x, y) for name, model in models.items()}
-            spent = {name: seconds(model, x, y) for name, model in models.items()}
-            for name, model in models.items():
-                away = (grads[name] - grads["stored"]).norm() / grads["stored"].norm()
-                common.noted(
-                    runs,
-                    network="reversible",
-                    method=name,
-                    depth=depth,
-                    seed=seed,
-                    peak_bytes=peak_saved_bytes(model, x),
-                    time_ratio=round(spent[name] / spent["stored"], 3),
-                    gradient_error=float(f"{away:.1e}"),
-                )
+            for name in METHODS:
+                place = {"network": "reversible", "method": name, "depth": depth, "seed": seed}
+                runs.row(lambda d=depth, s=seed, n=name: of_three_ways(d, s)[n], **place)
 
 
-def shortcuts(runs: list[dict]) -> None:
+def kept(depth: int, seed: int, residual: bool) -> dict:
+    options = {"in_channels": 1, "seed": seed, "residual": residual}
+    model = ct.cifar_preact_resnet(depth, WIDTH, **options)
+    return {"peak_bytes": peak_saved_bytes(model, batch(seed)[0])}
+
+
+def shortcuts(runs: common.Runs) -> None:
     for depth in (20, 56, 110, 1202):
         for seed in SEEDS:
             for residual in (True, False):
-                x, _ = batch(seed)
-                model = ct.cifar_preact_resnet(
-                    depth, WIDTH, in_channels=1, seed=seed, residual=residual
-                )
-                common.noted(
-                    runs,
-                    network="residual" if residual else "plain",
-                    method="stored",
-                    depth=depth,
-                    seed=seed,
-                    peak_bytes=peak_saved_bytes(model, x),
-                )
+                network = "residual" if residual else "plain"
+                place = {"network": network, "method": "stored", "depth": depth, "seed": seed}
+                runs.row(partial(kept, depth, seed, residual), **place)
+
+
+def smooth(network: nn.Module) -> None:
+    """Put SiLU, which has no kink, in the place of every ReLU."""
+    for name, part in network.named_children():
+        if isinstance(part, nn.ReLU):
+            setattr(network, name, nn.SiLU())
+        else:
+            smooth(part)
+
+
+def rounding(depth: int, seed: int, activation: str) -> dict:
+    """How far the gradient of the reversed network is from that of the stored one."""
+    x, y = batch(seed)
+    models = three_ways(depth, seed)
+    if activation == "silu":
+        for model in models.values():
+            smooth(model)
+    exact, reversed_ = (gradient(models[name], x, y) for name in ("stored", "reversible"))
+    return {"gradient_error": float(f"{(reversed_ - exact).norm() / exact.norm():.1e}")}
+
+
+def kinks() -> None:
+    """Thirty seeds, with ReLU and with SiLU: how often does the error stick out?"""
+    runs = common.Runs("memory_rounding", __file__)
+    for depth in (26, 50):
+        for activation in ("relu", "silu"):
+            for seed in range(30):
+                place = {"depth": depth, "activation": activation, "seed": seed}
+                runs.row(partial(rounding, **place), **place)
+    runs.store()
 
 
 def thinned(depth: int, seed: int, how: str) -> nn.Module:
@@ -138,37 +211,39 @@ def thinned(depth: int, seed: int, how: str) -> nn.Module:
     return model
 
 
-def stochastic(runs: list[dict], depth: int = 110, steps: int = 10) -> None:
-    arms = ("none", "by example", "by batch")
-    for seed in SEEDS:
-        x, y = batch(seed)
-        torch.manual_seed(seed)
-        models = {how: thinned(depth, seed, how) for how in arms}
-        spent = {how: 0.0 for how in arms}
-        held = {how: 0 for how in arms}
-        for model in models.values():
-            gradient(model, x, y)
-        for _ in range(steps):
-            for how, model in models.items():
-                spent[how] += seconds(model, x, y)
+@cache
+def of_stochastic_depth(depth: int, seed: int, steps: int = 10) -> dict[str, dict]:
+    x, y = batch(seed)
+    torch.manual_seed(seed)
+    models = {how: thinned(depth, seed, how) for how in DRAWN}
+    spent = dict.fromkeys(DRAWN, 0.0)
+    for model in models.values():
+        gradient(model, x, y)
+    for _ in range(steps):
         for how, model in models.items():
-            held[how] = sum(peak_saved_bytes(model, x) for _ in range(steps)) // steps
-        for how in arms:
-            common.noted(
-                runs,
-                network="stochastic depth",
-                method=how,
-                depth=depth,
-                seed=seed,
-                peak_bytes=held[how],
-                time_ratio=round(spent[how] / spent["none"], 3),
-            )
+            spent[how] += seconds(model, x, y)
+    held = {
+        how: sum(peak_saved_bytes(model, x) for _ in range(steps)) // steps
+        for how, model in models.items()
+    }
+    return {
+        how: {"peak_bytes": held[how], "time_ratio": round(spent[how] / spent["none"], 3)}
+        for how in DRAWN
+    }
+
+
+def stochastic(runs: common.Runs, depth: int = 110) -> None:
+    for seed in SEEDS:
+        for how in DRAWN:
+            place = {"network": "stochastic depth", "method": how, "depth": depth, "seed": seed}
+            runs.row(lambda s=seed, h=how: of_stochastic_depth(depth, s)[h], **place)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    collected: list[dict] = []
+    collected = common.Runs("memory", __file__)
     stochastic(collected)
     shortcuts(collected)
     ways(collected)
-    common.store("memory", "companion/book/experiments/memory.py", collected)
+    collected.store()
+    kinks()

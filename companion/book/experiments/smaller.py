@@ -1,22 +1,19 @@
 """Smaller networks: sparse branches, dropped blocks, pruning, int8, distillation.
 
 2,000 MNIST digits at 14 x 14 pixels and the small scikit-learn digits; every arm with its plain
-control, three seeds, and the better of two learning rates on training images held out. Four runs of
-about half a minute each on one core; each replaces its own part of the results.
+control, five seeds. The learning rate of each is searched on training images held out, by three
+seeds more and as many epochs. Beside the sparse branches stand narrow networks of ordinary ones,
+of about as many parameters. About ten minutes on one core.
 
-    python -m companion.book.experiments.smaller residual
-    python -m companion.book.experiments.smaller plain
-    python -m companion.book.experiments.smaller distil
-    python -m companion.book.experiments.smaller drop
+    python -m companion.book.experiments.smaller
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,9 +28,17 @@ from companion.book.experiments import common
 from companion.book.experiments.quantization import file_bytes, folded, to_int8
 from companion.torch.costs import layer_costs
 
-SEEDS = (0, 1, 2)
-RATES = (0.05, 0.1)
-BRANCHES = ("basic", "wide", "grouped", "separable")
+SEEDS, SEARCHED = range(5), (7, 8, 9)
+EPOCHS, STUDENT_EPOCHS, DROP_EPOCHS, TUNE = 3, 6, 6, {"epochs": 1, "learning_rate": 0.02}
+#: Kind of block and width of the first stage; the last two spend what the sparse ones save.
+BRANCHES = {
+    "basic": ("basic", 16),
+    "wide": ("wide", 16),
+    "grouped": ("grouped", 16),
+    "separable": ("separable", 16),
+    "narrow, 6 channels": ("basic", 6),
+    "narrow, 8 channels": ("basic", 8),
+}
 SPARSITIES = (0.5, 0.8, 0.9)
 
 
@@ -55,14 +60,15 @@ def accuracy(model: nn.Module, task: Any) -> float:
     return round(ct.evaluate(model, task.x_test, task.y_test)[1], 4)
 
 
-def better_rate(build: Callable[[], nn.Module], held: Any, epochs: int) -> float:
-    """Return the rate of which training ends best on images held out."""
-    right = {}
-    for rate in RATES:
-        model = build()
-        ct.fit(model, held, epochs=epochs, learning_rate=rate, seed=7, progress=False)
-        right[rate] = ct.evaluate(model, held.x_test, held.y_test)[1]
-    return max(right, key=right.__getitem__)
+def fitted(model: nn.Module, task: Any, rate: float, seed: int, epochs: int) -> nn.Module:
+    ct.fit(model, task, epochs=epochs, learning_rate=rate, seed=seed, progress=False)
+    return model
+
+
+def score(model: nn.Module, held: Any) -> tuple[float, float]:
+    """Accuracy on images held out; the smaller loss decides between equals."""
+    loss, right = ct.evaluate(model, held.x_test, held.y_test)
+    return right, -loss
 
 
 def cost(model: nn.Module, x: Tensor) -> dict[str, int]:
@@ -96,39 +102,48 @@ def images(task: Any) -> Tensor:
     return torch.from_numpy(task.x_test[:64]).permute(0, 3, 1, 2)
 
 
-def trained(task: Any, block: str, residual: bool, seed: int, rate: float) -> nn.Module:
-    model = network(block, residual, seed)
-    settings = {"epochs": 3, "learning_rate": rate, "seed": seed}
-    ct.fit(model, task, progress=False, **settings)
-    return model
+@cache
+def digits_and_held() -> tuple[Any, Any]:
+    return digits(), digits().validation(400)
 
 
-def branches(runs: list[dict], residual: bool) -> dict[int, nn.Module]:
-    """Train every branch, with shortcuts or without; return the basic networks."""
-    task, kept = digits(), {}
-    held, x = task.validation(400), images(task)
-    times = []
+def build(branch: str, residual: bool, seed: int) -> nn.Module:
+    block, width = BRANCHES[branch]
+    return network(block, residual, seed, width)
+
+
+@cache
+def trained(branch: str, residual: bool, seed: int, rate: float, part: int = 0) -> nn.Module:
+    """Train on the digits (part 1: without those held out); asked again, do not train again."""
+    return fitted(build(branch, residual, seed), digits_and_held()[part], rate, seed, EPOCHS)
+
+
+def branches(runs: common.Runs, residual: bool) -> float:
+    """Measure every branch, with shortcuts or without; return the basic network's best rate."""
+    task, held = digits_and_held()
+    x, best = images(task), {}
     for seed in SEEDS:
-        models = {block: network(block, residual, seed).eval() for block in BRANCHES}
-        times.append(interleaved(models, x))
-    for block in BRANCHES:
-        rate = better_rate(lambda b=block: network(b, residual, 7), held, 1)
+
+        def times(seed: int = seed) -> dict[str, Any]:
+            models = {branch: build(branch, residual, seed).eval() for branch in BRANCHES}
+            return {"milliseconds": {k: round(v, 3) for k, v in interleaved(models, x).items()}}
+
+        runs.row(times, part="time", residual=residual, seed=seed)
+    for branch in BRANCHES:
+
+        def tried(rate: float, seed: int, branch: str = branch) -> tuple[float, float]:
+            return score(fitted(build(branch, residual, seed), held, rate, seed, EPOCHS), held)
+
+        of = {"branch": branch, "residual": residual}
+        best[branch] = runs.best_rate(tried, common.SGD_RATES, SEARCHED, of="branch", **of)
         for seed in SEEDS:
-            model = trained(task, block, residual, seed, rate)
-            common.noted(
-                runs,
-                part="branch",
-                branch=block,
-                residual=residual,
-                seed=seed,
-                learning_rate=rate,
-                accuracy=accuracy(model, task),
-                milliseconds=round(times[seed][block], 3),
-                **cost(model, x),
-            )
-            if block == "basic":
-                kept[seed] = model
-    return kept
+
+            def made(seed: int = seed, branch: str = branch) -> dict[str, Any]:
+                model = trained(branch, residual, seed, best[branch])
+                return {"accuracy": accuracy(model, task), **cost(model, x)}
+
+            runs.row(made, part="branch", **of, seed=seed, learning_rate=best[branch])
+    return best["basic"]
 
 
 def droppable(model: nn.Module) -> list[tuple[nn.Sequential, int]]:
@@ -144,34 +159,39 @@ def without(model: nn.Module, which: Sequence[int]) -> nn.Module:
     return thinner
 
 
-def dropping(runs: list[dict], depth: int = 20) -> None:
+def small_network(arm: str, seed: int, depth: int = 20) -> nn.Module:
+    torch.manual_seed(seed)  # of stochastic depth
+    model = ct.cifar_resnet(depth, 8, in_channels=1, seed=seed, residual=arm != "plain")
+    if arm == "stochastic depth":
+        blocks = [block for stage in model.stages for block in stage]
+        for block, survival in zip(blocks, linear_decay(len(blocks)), strict=True):
+            block.merge = ct.StochasticDepth(survival)
+    return model
+
+
+def dropping(runs: common.Runs) -> None:
     task = data.digits8()
     held = task.validation(300)
-
-    def build(arm: str, seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        model = ct.cifar_resnet(depth, 8, in_channels=1, seed=seed, residual=arm != "plain")
-        if arm == "stochastic depth":
-            blocks = [block for stage in model.stages for block in stage]
-            for block, survival in zip(blocks, linear_decay(len(blocks)), strict=True):
-                block.merge = ct.StochasticDepth(survival)
-        return model
-
     for arm in ("residual", "stochastic depth", "plain"):
-        rate = better_rate(lambda a=arm: build(a, 7), held, 3)
+
+        def tried(rate: float, seed: int, arm: str = arm) -> tuple[float, float]:
+            return score(fitted(small_network(arm, seed), held, rate, seed, DROP_EPOCHS), held)
+
+        rate = runs.best_rate(tried, common.SGD_RATES, SEARCHED, of="drop", arm=arm)
         for seed in SEEDS:
-            model = build(arm, seed)
-            ct.fit(model, task, epochs=6, learning_rate=rate, seed=seed, progress=False)
-            row = {"part": "drop", "arm": arm, "seed": seed, "learning_rate": rate}
-            count = len(droppable(model))
-            rng = np.random.default_rng(seed)
-            common.noted(runs, **row, dropped=0, accuracy=accuracy(model, task))
-            single = [accuracy(without(model, [i]), task) for i in range(count)]
-            common.noted(runs, **row, dropped=1, accuracy=float(np.median(single)), each=single)
-            for dropped in (2, 3):
-                draws = [rng.choice(count, dropped, replace=False) for _ in range(10)]
-                right = [accuracy(without(model, draw), task) for draw in draws]
-                common.noted(runs, **row, dropped=dropped, accuracy=float(np.median(right)))
+
+            def made(seed: int = seed, arm: str = arm, rate: float = rate) -> dict[str, Any]:
+                model = fitted(small_network(arm, seed), task, rate, seed, DROP_EPOCHS)
+                count, rng = len(droppable(model)), np.random.default_rng(seed)
+                single = [accuracy(without(model, [i]), task) for i in range(count)]
+                left = [accuracy(model, task), float(np.median(single))]
+                for dropped in (2, 3):
+                    draws = [rng.choice(count, dropped, replace=False) for _ in range(10)]
+                    right = [accuracy(without(model, draw), task) for draw in draws]
+                    left.append(float(np.median(right)))
+                return {"left": left, "each": single}
+
+            runs.row(made, part="drop", arm=arm, seed=seed, learning_rate=rate)
 
 
 def pruned(model: nn.Module, sparsity: float) -> nn.Module:
@@ -184,117 +204,97 @@ def pruned(model: nn.Module, sparsity: float) -> nn.Module:
     return sparse
 
 
-def pruning(runs: list[dict], models: dict[int, nn.Module], residual: bool) -> None:
-    task = digits()
-    for seed, model in models.items():
-        more = copy.deepcopy(model)  # the control: an epoch more, nothing pruned
-        ct.fit(more, task, epochs=1, learning_rate=0.02, seed=seed, progress=False)
-        row = {"part": "prune", "residual": residual, "seed": seed}
-        common.noted(
-            runs, **row, sparsity=0.0, at_once=accuracy(model, task), tuned=accuracy(more, task)
-        )
-        for sparsity in SPARSITIES:
-            sparse = pruned(model, sparsity)
-            at_once = accuracy(sparse, task)
-            ct.fit(sparse, task, epochs=1, learning_rate=0.02, seed=seed, progress=False)
-            common.noted(
-                runs, **row, sparsity=sparsity, at_once=at_once, tuned=accuracy(sparse, task)
-            )
-
-
-def integers(runs: list[dict], models: dict[int, nn.Module], residual: bool) -> None:
-    task = digits()
-    x = torch.from_numpy(task.x_train[:256]).permute(0, 3, 1, 2).contiguous()
-    for seed, model in models.items():
-        plain = folded(copy.deepcopy(model).eval())
-        small = to_int8(copy.deepcopy(plain), x)
-        one, many = (interleaved({"float": plain, "int8": small}, x[:n]) for n in (1, 64))
-        common.noted(
-            runs,
-            part="int8",
-            residual=residual,
-            seed=seed,
-            accuracy_float=accuracy(plain, task),
-            accuracy_int8=accuracy(small, task),
-            bytes_float=file_bytes(plain),
-            bytes_int8=file_bytes(small),
-            time_one=round(one["int8"] / one["float"], 3),
-            time_many=round(many["int8"] / many["float"], 3),
-        )
-
-
-def distilling(runs: list[dict]) -> None:
-    """Train a student of a quarter of the channels, from labels or from a teacher's logits."""
-    task = digits()
-    x = images(task)
-
-    def student(seed: int) -> nn.Module:
-        return network("basic", True, seed, width=4)
-
-    def right(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
-        return round(float((ct.predict(model, images).argmax(1) == labels).mean()), 4)
-
+def pruning(runs: common.Runs, residual: bool, rate: float) -> None:
+    task, of = digits_and_held()[0], {"residual": residual, "learning_rate": rate}
     for seed in SEEDS:
-        teacher = trained(task, "basic", True, seed, 0.1)
-        logits = ct.predict(teacher, task.x_train)
-        arms = {
-            "labels": (task, "cross_entropy"),
-            "logits": (replace(task, y_train=logits), "squared_error"),
-        }
-        for arm, (lesson, loss) in arms.items():
-            held = lesson.validation(400)
-            found = {}
-            for rate in RATES:
-                model = student(7)
-                settings = {"epochs": 3, "learning_rate": rate, "seed": 7, "loss": loss}
-                try:
-                    ct.fit(model, held, progress=False, **settings)
-                except FloatingPointError:  # too high a rate for this loss
-                    continue
-                found[rate] = right(model, held.x_test, task.y_train[-400:])
-            rate = max(found, key=found.__getitem__)
-            model = student(seed)
-            settings = {"epochs": 6, "learning_rate": rate, "seed": seed, "loss": loss}
-            ct.fit(model, lesson, progress=False, **settings)
-            times = interleaved({"teacher": teacher.eval(), "student": model.eval()}, x)
-            common.noted(
-                runs,
-                part="distil",
-                arm=arm,
-                seed=seed,
-                learning_rate=rate,
-                accuracy=right(model, task.x_test, task.y_test),
-                teacher=accuracy(teacher, task),
-                time_ratio=round(times["student"] / times["teacher"], 3),
-                **cost(model, x),
-            )
+        for sparsity in (0.0, *SPARSITIES):  # 0: the control, an epoch more and nothing pruned
+
+            def made(seed: int = seed, sparsity: float = sparsity) -> dict[str, Any]:
+                model = trained("basic", residual, seed, rate)
+                sparse = pruned(model, sparsity) if sparsity else copy.deepcopy(model)
+                at_once = accuracy(sparse, task)
+                ct.fit(sparse, task, seed=seed, progress=False, **TUNE)
+                return {"at_once": at_once, "tuned": accuracy(sparse, task)}
+
+            runs.row(made, part="prune", **of, seed=seed, sparsity=sparsity)
 
 
-def both(runs: list[dict], residual: bool) -> None:
-    models = branches(runs, residual)
-    integers(runs, models, residual)
-    pruning(runs, models, residual)
+def integers(runs: common.Runs, residual: bool, rate: float) -> None:
+    task, _ = digits_and_held()
+    x = torch.from_numpy(task.x_train[:256]).permute(0, 3, 1, 2).contiguous()
+    for seed in SEEDS:
+
+        def made(seed: int = seed) -> dict[str, Any]:
+            plain = folded(copy.deepcopy(trained("basic", residual, seed, rate)).eval())
+            small = to_int8(copy.deepcopy(plain), x)
+            one, many = (interleaved({"float": plain, "int8": small}, x[:n]) for n in (1, 64))
+            return {
+                "accuracy_float": accuracy(plain, task),
+                "accuracy_int8": accuracy(small, task),
+                "bytes_float": file_bytes(plain),
+                "bytes_int8": file_bytes(small),
+                "time_one": round(one["int8"] / one["float"], 3),
+                "time_many": round(many["int8"] / many["float"], 3),
+            }
+
+        runs.row(made, part="int8", residual=residual, learning_rate=rate, seed=seed)
 
 
-PARTS: dict[str, Callable[[list[dict]], None]] = {
-    "residual": lambda runs: both(runs, True),
-    "plain": lambda runs: both(runs, False),
-    "distil": distilling,
-    "drop": dropping,
-}
+def student(task: Any, loss: str, rate: float, seed: int) -> nn.Module:
+    """Train a network of a quarter of the channels."""
+    settings = {"epochs": STUDENT_EPOCHS, "learning_rate": rate, "seed": seed, "loss": loss}
+    model = network("basic", True, seed, width=4)
+    ct.fit(model, task, progress=False, **settings)
+    return model
 
 
-def keep(name: str, part: str, runs: list[dict]) -> None:
-    """Put these runs in the place of what the results had from the same part."""
-    path = common.RESULTS / f"{name}.json"
-    before = json.loads(path.read_text())["runs"] if path.exists() else []
-    others = [r for r in before if r["run"] != part]
-    common.store(name, f"experiments/{name}.py", others + [{"run": part, **r} for r in runs])
+def right(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
+    return round(float((ct.predict(model, images).argmax(1) == labels).mean()), 4)
+
+
+def distilling(runs: common.Runs, rate: float) -> None:
+    """Train a student from labels, and from a teacher's logits by squared error."""
+    task, held = digits_and_held()
+
+    def lesson(arm: str, part: int, seed: int) -> tuple[Any, str]:
+        task = digits_and_held()[part]
+        if arm == "labels":
+            return task, "cross_entropy"
+        logits = ct.predict(trained("basic", True, seed, rate, part), task.x_train)
+        return replace(task, y_train=logits), "squared_error"
+
+    for arm in ("labels", "logits"):
+
+        def tried(rate: float, seed: int, arm: str = arm) -> float:
+            return right(student(*lesson(arm, 1, seed), rate, seed), held.x_test, held.y_test)
+
+        found = runs.best_rate(tried, common.SGD_RATES, SEARCHED, of="distil", arm=arm)
+        for seed in SEEDS:
+
+            def made(seed: int = seed, arm: str = arm, found: float = found) -> dict[str, Any]:
+                teacher = trained("basic", True, seed, rate)
+                model = student(*lesson(arm, 0, seed), found, seed)
+                both = {"teacher": teacher.eval(), "student": model.eval()}
+                times = interleaved(both, images(task))
+                return {
+                    "accuracy": right(model, task.x_test, task.y_test),
+                    "teacher": accuracy(teacher, task),
+                    "time_ratio": round(times["student"] / times["teacher"], 3),
+                    **cost(model, images(task)),
+                }
+
+            of = {"arm": arm, "learning_rate": found, "teacher_rate": rate}
+            runs.row(made, part="distil", **of, seed=seed)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    (chosen,) = sys.argv[1:]
-    collected: list[dict] = []
-    PARTS[chosen](collected)
-    keep("smaller", chosen, collected)
+    found_runs = common.Runs("smaller", __file__)
+    for with_shortcuts in (True, False):
+        best_of_basic = branches(found_runs, with_shortcuts)
+        integers(found_runs, with_shortcuts, best_of_basic)
+        pruning(found_runs, with_shortcuts, best_of_basic)
+        if with_shortcuts:
+            distilling(found_runs, best_of_basic)
+    dropping(found_runs)
+    found_runs.store()

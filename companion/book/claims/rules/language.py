@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, claim
 
+#: Of how many of its standard errors a mean gain must be more, to count.
+SURE = 2
+
+_RECALL = {
+    "pairs": 20,
+    "gain_three_layers": 0.2,
+    "error_three_layers": 0.1,
+    "recall_far_plain": 0.1,
+    "recall_attention_without_shortcuts": 1.0,
+    "depth_gain": 0.8,
+}
+
 
 @claim(
     "U2",
@@ -13,35 +25,45 @@ from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, c
     notebook="06_language",
     test="tests/book/test_applications_language.py::test_shortcuts_help_depth_and_not_distance",
     examples={
-        HOLDS: {
-            "depth_gain": 0.8,
-            "recall_lstm_plain": 0.1,
-            "recall_lstm_residual": 1.0,
-            "recall_attention_without_shortcuts": 1.0,
-        },
-        FAILS: {
-            "depth_gain": 0.8,
-            "recall_lstm_plain": 0.09,
-            "recall_lstm_residual": 0.09,
-            "recall_attention_without_shortcuts": 1.0,
-        },
+        HOLDS: {"gain": 0.4, "error": 0.05, "recall_far_residual": 1.0, **_RECALL},
+        WITH_CONDITIONS: {"gain": 0.4, "error": 0.05, "recall_far_residual": 0.1, **_RECALL},
+        FAILS: {"gain": -0.04, "error": 0.08, "recall_far_residual": 0.1, **_RECALL},
     },
 )
 def distance(
-    depth_gain: float,
-    recall_lstm_plain: float,
-    recall_lstm_residual: float,
+    gain: float,
+    error: float,
+    recall_far_residual: float,
+    *,
+    pairs: int,
+    gain_three_layers: float,
+    error_three_layers: float,
+    recall_far_plain: float,
     recall_attention_without_shortcuts: float,
+    depth_gain: float,
 ) -> Verdict:
-    depth = f"in six stacked layers they gain {depth_gain:+g} of the dates"
-    if recall_lstm_residual > recall_lstm_plain + 0.2:
-        return Verdict(HOLDS, f"over 80 steps recall rises to {recall_lstm_residual:g}; {depth}")
-    return Verdict(
-        FAILS,
-        f"they help depth ({depth}), not distance: over 80 steps an LSTM recalls "
-        f"{recall_lstm_plain:g} without and {recall_lstm_residual:g} with them (chance is 0.1), "
-        f"attention without any {recall_attention_without_shortcuts:g}",
+    measured = (
+        f"around one LSTM, over 20 steps, a shortcut changes what is recalled by {gain:+g} ± "
+        f"{error:g} ({pairs} pairs; in a stack of three {gain_three_layers:+g} ± "
+        f"{error_three_layers:g}); over 80 steps it is {recall_far_plain:g} without and "
+        f"{recall_far_residual:g} with one (chance is 0.1), and by attention without any "
+        f"{recall_attention_without_shortcuts:g}. What they help is depth: six stacked LSTMs gain "
+        f"{depth_gain:+g} of the dates. Other recurrent networks were not tested"
     )
+    if gain <= SURE * error:
+        return Verdict(FAILS, measured)
+    return Verdict(HOLDS if recall_far_residual > 0.9 else WITH_CONDITIONS, measured)
+
+
+_DATES = {
+    "no_shortcuts": 0.0,
+    "post_norm": 0.9,
+    "pre_norm": 0.6,
+    "post_norm_at_12": 0.2,
+    "post_norm_at_12_error": 0.1,
+    "pre_norm_at_12": 0.6,
+    "by_counting": 1.0,
+}
 
 
 @claim(
@@ -52,35 +74,33 @@ def distance(
     notebook="06_language",
     test="tests/book/test_applications_language.py::test_without_shortcuts_no_transformer_learns",
     examples={
-        HOLDS: {
-            "no_shortcuts": 0.0,
-            "post_norm": 0.9,
-            "pre_norm": 0.6,
-            "post_norm_at_12": 0.2,
-            "pre_norm_at_12": 0.6,
-        },
-        FAILS: {
-            "no_shortcuts": 0.7,
-            "post_norm": 0.7,
-            "pre_norm": 0.7,
-            "post_norm_at_12": 0.7,
-            "pre_norm_at_12": 0.7,
-        },
+        HOLDS: {"least_errors": 3.0, "most_errors": 30.0, **_DATES},
+        WITH_CONDITIONS: {"least_errors": 1.9, "most_errors": 30.0, **_DATES},
+        FAILS: {"least_errors": -1.0, "most_errors": 1.0, **_DATES},
     },
 )
 def translation(
+    least_errors: float,
+    most_errors: float,
+    *,
     no_shortcuts: float,
     post_norm: float,
     pre_norm: float,
     post_norm_at_12: float,
+    post_norm_at_12_error: float,
     pre_norm_at_12: float,
+    by_counting: float,
 ) -> Verdict:
+    """Of four gains (both places of the norm, both depths) the least and the most sure decide."""
     measured = (
-        f"dates without a fault, 4 blocks: {no_shortcuts:g} without shortcuts, {post_norm:g} with "
-        f"post-norm, {pre_norm:g} with pre-norm (12 blocks: {post_norm_at_12:g} and "
-        f"{pre_norm_at_12:g})"
+        "the test is the normalisation of dates, not sentences. Without a fault at 4 blocks "
+        f"{no_shortcuts:g} without shortcuts, {post_norm:g} with them and post-norm, {pre_norm:g} "
+        f"with pre-norm; at 12 blocks {post_norm_at_12:g} ± {post_norm_at_12_error:g} (post-norm) "
+        f"and {pre_norm_at_12:g}. A program that counts words, without any network, reaches "
+        f"{by_counting:g}"
     )
-    if no_shortcuts < min(post_norm, pre_norm) - 0.2:
+    if most_errors <= SURE:
+        return Verdict(FAILS, measured)
+    if least_errors > SURE:
         return Verdict(HOLDS, measured)
-    best = max(post_norm, pre_norm)
-    return Verdict(WITH_CONDITIONS if best > no_shortcuts + 0.2 else FAILS, measured)
+    return Verdict(WITH_CONDITIONS, f"if the norm suits the depth: {measured}")

@@ -10,8 +10,7 @@ from companion.book.claims.core import FAILS, HOLDS, Verdict, claim
     section="7",
     kind="cited",
     statement="the book Deep Learning (Goodfellow, Bengio, Courville) explains residual "
-    "connections in "
-    "detail",
+    "connections in detail",
     notebook="07_tools",
     test="tests/book/test_resources.py::test_what_the_book_has_is_in_its_entry",
     examples={
@@ -19,7 +18,7 @@ from companion.book.claims.core import FAILS, HOLDS, Verdict, claim
         FAILS: {"sections_on_residual_networks": 0, "sections_on_skip_connections": 3},
     },
 )
-def the_book(sections_on_residual_networks: int, sections_on_skip_connections: int) -> Verdict:
+def the_book(sections_on_residual_networks: int, *, sections_on_skip_connections: int) -> Verdict:
     if sections_on_residual_networks > 0:
         return Verdict(HOLDS, f"it has {sections_on_residual_networks} section or more on them")
     return Verdict(
@@ -73,9 +72,9 @@ def dncnn(first_page: int, last_page: int, volume: int, number: int) -> Verdict:
     },
 )
 def squeeze(
-    authors: int, authors_that_the_article_names: int, year: int, first_page: int, last_page: int
+    authors: int, authors_that_the_article_names: int, year: int, *, first_page: int, last_page: int
 ) -> Verdict:
-    if authors == authors_that_the_article_names == 5 and year == 2019:
+    if authors == authors_that_the_article_names and year == 2019:
         return Verdict(HOLDS, "as the article gives it")
     named = authors_that_the_article_names or "none"
     return Verdict(
