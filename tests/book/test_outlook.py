@@ -128,8 +128,8 @@ def test_compression_and_what_only_residual_networks_survive():
 def test_a_folded_network_is_the_network_and_int8_is_near(experiment):
     smaller = experiment("smaller")
     x = torch.randn(8, 1, 14, 14, generator=torch.Generator().manual_seed(0))
-    for block in smaller.BRANCHES:
-        model = smaller.network(block, True, 0).eval()
+    for branch in smaller.BRANCHES:
+        model = smaller.build(branch, True, 0).eval()
         for norm in (m for m in model.modules() if isinstance(m, ct.BatchNorm2d)):
             torch.nn.init.uniform_(norm.running_var, 0.5, 2)
         with torch.no_grad():

@@ -279,8 +279,8 @@ def multimodal(
         f"gains {points(concatenated)}, and before blocks without shortcuts "
         f"{points(without_shortcuts)} (halves of a digit, neither language nor photographs)"
     )
-    gains = (gain_added, gain_added_error), (gain_gated, gain_gated_error)
-    gains += ((gain_frozen, gain_frozen_error),)
+    errors = gain_added_error, gain_gated_error, gain_frozen_error
+    gains = zip((gain_added, gain_gated, gain_frozen), errors, strict=True)
     sure = [gain > 2 * error for gain, error in gains]
     if all(sure):
         return Verdict(HOLDS, measured)
