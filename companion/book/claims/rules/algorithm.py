@@ -33,8 +33,9 @@ def definition() -> str:
 def every_layer(*, convolutions: int) -> str:
     return (
         "by definition a block has one shortcut, from its input to the addition behind its last "
-        f"layer: in the basic block it goes around {convolutions} convolutions; passing every "
-        "layer's output on is DenseNet's design"
+        f"layer: in the basic block it goes around {convolutions} convolutions. All other layers "
+        "hand their output to the next, as in any plain network; to hand it to every later layer "
+        "is DenseNet's design"
     )
 
 

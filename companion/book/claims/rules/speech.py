@@ -54,7 +54,8 @@ def speech(
     """Of four gains (accuracy and accuracy under noise, by depth) least and most sure decide."""
     measured = (
         "the test is who speaks, not what is said. Accuracy "
-        f"{gain_at_7:+g} at 7 layers, {gain_at_49:+g} ± {error_at_49:g} at 49. Under noise, over "
+        f"{gain_at_7:+g} at 7 layers, {gain_at_49:+g} ± {error_at_49:g} at 49 (error of the mean, "
+        "three pairs). Under noise, after 20 epochs, over "
         f"three rates, equal for both, {noise_at_7:+g} ± {error_at_7:g} at 7 layers and "
         f"{noise_at_13:+g} ± {error_at_13:g} at 13, where {clean_at_13:+g} is there without noise. "
         f"A rate ten times larger gives {loud_by_rate:+g} at the loudest noise, where the nearest "
