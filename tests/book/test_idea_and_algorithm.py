@@ -10,6 +10,13 @@ from companion.torch import probes
 from tests.book.test_page_numbers import runs
 
 
+def test_a_loss_crosses_its_target_between_two_epochs():
+    assert convergence.crossing([0.2, 0.1]) == 1
+    assert convergence.crossing([0.5, 0.3]) == 2
+    np.testing.assert_allclose(convergence.crossing([1.0, 0.5, 0.1]), 2.5)
+    assert convergence.crossing([1.0, 0.5, 0.4]) == 4  # one more than there are: never
+
+
 def test_half_a_shortcut_leaves_the_other_half_as_it_was():
     torch.manual_seed(0)
     x = torch.rand(4, 1, 7, 7)
@@ -53,3 +60,11 @@ def test_little_of_the_stream_is_the_input_and_much_of_the_input_can_be_read_off
     assert last("share", True) < 0.05 and last("share_own", True) < 0.1
     for trained in (True, False):
         assert last("readable", True, trained) > last("readable", False, trained) + 0.3
+
+
+def test_at_eight_layers_shortcuts_end_lower_in_every_seed():
+    ends = {
+        r: [x["loss"][-1] for x in runs("convergence", part=None, depth=8, residual=r)]
+        for r in (True, False)
+    }
+    assert all(a < b for a, b in zip(ends[True], ends[False], strict=True))

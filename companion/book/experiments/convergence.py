@@ -34,6 +34,18 @@ def epochs_needed(loss: list[float], target: float = TARGET) -> int:
     return next((epoch for epoch, x in enumerate(loss, 1) if x <= target), len(loss) + 1)
 
 
+def crossing(loss: list[float], target: float = TARGET) -> float:
+    """Return when the loss crosses the target, in epochs, on a line between two of them.
+
+    One more than there are epochs if it never does, and 1 if the first has crossed it already.
+    """
+    at = epochs_needed(loss, target)
+    if at == 1 or at > len(loss):
+        return float(at)
+    before, after = loss[at - 2], loss[at - 1]
+    return at - 1 + (before - target) / (before - after)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     tiny = mnist().downsampled(2)
