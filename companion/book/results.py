@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,9 +79,7 @@ def mean_std(values: Any, digits: int = 2) -> str:
     ------
     ValueError: fewer than two values.
     """
-    values = np.asarray(values)
-    _checks.positive_int("number of values", values.size, minimum=2)
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+    return _plus_minus(values, lambda found: found.std(ddof=1), digits)
 
 
 def mean_error(values: Any, digits: int = 2) -> str:
@@ -97,9 +96,13 @@ def mean_error(values: Any, digits: int = 2) -> str:
     ------
     ValueError: fewer than two values.
     """
+    return _plus_minus(values, _error, digits)
+
+
+def _plus_minus(values: Any, spread: Callable[[np.ndarray], float], digits: int) -> str:
     values = np.asarray(values)
     _checks.positive_int("number of values", values.size, minimum=2)
-    return f"{values.mean():.{digits}f} ± {_error(values):.{digits}f}"
+    return f"{values.mean():.{digits}f} ± {spread(values):.{digits}f}"
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,16 @@ def test_rows_outlive_an_interruption(folder):
     assert made == [0, 1, 2, 0, 1, 2] and "processors" not in results.facts("some")
 
 
+def test_a_score_of_the_search_is_not_taken_for_a_run(folder):
+    at = {"learning_rate": 0.03, "seed": 7}
+    runs = common.Runs("some", "some.py", resume=False)
+    runs.best_rate(peak(0.03), RATES)
+    runs.store()
+    again = common.Runs("some", "some.py", resume=True)
+    assert again.row(lambda: {"accuracy": 0.5}, **at) == {**at, "accuracy": 0.5}
+    assert "accuracy" not in again.row(lambda: {"accuracy": 0.5}, part="search", **at)
+
+
 def test_a_search_is_stored_with_its_scores(folder):
     runs = common.Runs("some", "some.py", resume=False)
 

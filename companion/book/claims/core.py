@@ -17,6 +17,9 @@ HOLDS, WITH_CONDITIONS, FAILS = "holds", "holds with conditions", "does not hold
 #: Under which key the metadata of a cell's output hold the numbers that it recorded.
 KEY = "companion-claim"
 
+#: Of how many of its standard errors a mean over pairs must be more, to count.
+SURE = 2
+
 Number = float | int
 Numbers = dict[str, Number]
 

@@ -137,8 +137,12 @@ class Runs:
             self._there += map(json.loads, self._partial.read_text("utf-8").splitlines())
 
     def row(self, make: Callable[[], dict[str, Any]], **place: Any) -> dict[str, Any]:
-        """Return the row at this place: one that is there already, or what ``make`` measures."""
-        known = (r for r in self._there if all(k in r and r[k] == v for k, v in place.items()))
+        """Return the row at this place: one that is there already, or what ``make`` measures.
+
+        A place without a ``part`` is none of a row that has one: a score of the search is no run.
+        """
+        wanted = {"part": None, **place}
+        known = (r for r in self._there if all(r.get(k) == v for k, v in wanted.items()))
         row = next(known, None)
         if row is None:
             row = {**place, **make()}

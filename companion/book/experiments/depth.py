@@ -37,14 +37,19 @@ def train(
     return model, companion.fit(model, data, epochs=epochs, progress=False, **settings)
 
 
-def on_validation(
-    depth: int, residual: bool, rate: float, seed: int, data: Dataset, epochs: int
-) -> tuple[float, float]:
-    """Return accuracy and negative loss on the validation part."""
+def best_rate(
+    search: common.Runs, depth: int, residual: bool, data: Dataset, epochs: int, /, **more: Any
+) -> float:
+    """Search the rate with the highest accuracy on the validation part; loss decides ties."""
     part = data.validation()
-    model, _ = train("torch", depth, residual, rate, seed, part, epochs)
-    loss, accuracy = cp.evaluate(model, part.x_test, part.y_test)
-    return accuracy, -loss
+
+    def score(rate: float, seed: int) -> tuple[float, float]:
+        model, _ = train("torch", depth, residual, rate, seed, part, epochs)
+        loss, accuracy = cp.evaluate(model, part.x_test, part.y_test)
+        return accuracy, -loss
+
+    place = {"depth": depth, "residual": residual, **more}
+    return search.best_rate(score, common.SGD_RATES, SEARCH_SEEDS, **place)
 
 
 def run(
@@ -66,15 +71,7 @@ if __name__ == "__main__":
     small = mnist().downsampled()
     search = common.Runs("depth_search", __file__)
     rates = {
-        (depth, residual): search.best_rate(
-            lambda rate, seed, d=depth, r=residual: on_validation(
-                d, r, rate, seed, small, SEARCH_EPOCHS
-            ),
-            common.SGD_RATES,
-            SEARCH_SEEDS,
-            depth=depth,
-            residual=residual,
-        )
+        (depth, residual): best_rate(search, depth, residual, small, SEARCH_EPOCHS)
         for depth in DEPTHS["torch"]
         for residual in (True, False)
     }

@@ -15,11 +15,10 @@ import torch
 
 import companion.torch as cp
 from companion.book.experiments import common
-from companion.book.experiments.depth import on_validation, train
+from companion.book.experiments.depth import best_rate, train
 from companion.data import Dataset, mnist
 
 SEEDS = (0, 1, 2)
-SEARCH_SEEDS = (7, 8)
 ARMS = ((8, False), (32, False), (32, True))
 #: Epochs of a run, and of the search whose rate it takes.
 BUDGETS = {4: 5, 12: 15, 40: 15}
@@ -45,16 +44,7 @@ if __name__ == "__main__":
     tiny = mnist().downsampled(2)
     search = common.Runs("depth_longer_search", __file__)
     rates = {
-        (depth, residual, epochs): search.best_rate(
-            lambda rate, seed, d=depth, r=residual, e=epochs: on_validation(
-                d, r, rate, seed, tiny, e
-            ),
-            common.SGD_RATES,
-            SEARCH_SEEDS,
-            depth=depth,
-            residual=residual,
-            epochs=epochs,
-        )
+        (depth, residual, epochs): best_rate(search, depth, residual, tiny, epochs, epochs=epochs)
         for epochs in sorted(set(BUDGETS.values()))
         for depth, residual in ARMS
     }

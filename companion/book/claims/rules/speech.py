@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, claim
-
-#: Of how many of its standard errors a mean gain must be more, to count.
-SURE = 2
+from companion.book.claims.core import FAILS, HOLDS, SURE, WITH_CONDITIONS, Verdict, claim
 
 _MEASURED = {
     "gain_at_7": 0.0,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, claim
-
-#: Standard errors of a mean over pairs of seeds beyond which a difference counts.
-SURE = 2.0
+from companion.book.claims.core import FAILS, HOLDS, SURE, WITH_CONDITIONS, Verdict, claim
 
 
 @claim(
