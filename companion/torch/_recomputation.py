@@ -121,7 +121,8 @@ class Recomputation:
             if t.untyped_storage().data_ptr() not in own:
                 handle = next(handles, dead)()
                 if isinstance(handle, _Handle):
-                    kept.append((handle, t))
+                    # Its graph holds this function: t itself would be a circle that never goes.
+                    kept.append((handle, t.detach()))
 
         with self._as_it_was(), torch.set_grad_enabled(collect), ExitStack() as stack:
             if collect:

@@ -20,8 +20,8 @@ class CheckpointedNetwork(nn.Module):
     Parameters
     ----------
     before, blocks, after: the network in three parts; its parameters are shared.
-    segments: how many runs the blocks go in, and so how many inputs are kept. About the square root
-        of the number of blocks keeps least.
+    segments: how many runs the blocks go in, as equal in length as can be, and so how many inputs
+        are kept. About the square root of the number of blocks keeps least.
 
     Raises
     ------
@@ -47,10 +47,10 @@ class CheckpointedNetwork(nn.Module):
         x = self.before(x)
         if not recomputes(self.blocks):
             return self.after(self.blocks(x))  # type: ignore[no-any-return]
-        each = len(self.blocks) // self.segments
-        last = each * (self.segments - 1)
-        for start in range(0, last, each):
-            x = _run(self.blocks[start : start + each], x)
+        ends = [i * len(self.blocks) // self.segments for i in range(1, self.segments + 1)]
+        *starts, last = [0, *ends[:-1]]
+        for start, end in zip(starts, ends, strict=False):
+            x = _run(self.blocks[start:end], x)
         return self.after(self.blocks[last:](x))  # type: ignore[no-any-return]
 
 

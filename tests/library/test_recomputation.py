@@ -12,6 +12,8 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
 import companion.torch as cp
+from companion.torch import _recomputation
+from companion.torch import checkpointed as checkpointed_module
 from companion.torch._recomputation import Recomputation
 from companion.torch.checkpointed import CheckpointedNetwork
 from companion.torch.costs import saved_bytes
@@ -243,3 +245,36 @@ def test_nothing_stays_behind(pair, backward):
 def test_more_runs_than_blocks_are_refused():
     with pytest.raises(ValueError, match="segments must be at most the 2 blocks, got 3"):
         CheckpointedNetwork(nn.ReLU(), nn.Sequential(nn.ReLU(), nn.ReLU()), nn.ReLU(), 3)
+
+
+@BOTH
+def test_nothing_is_left_of_a_step_once_its_gradients_are_there(pair):
+    """Handles stand for what autograd keeps; one that stays keeps its whole step in memory."""
+
+    def handles() -> int:
+        gc.collect()
+        return sum(type(found) is _recomputation._Handle for found in gc.get_objects())
+
+    _, model = pair()
+    before = handles()  # of other tests
+    for _ in range(2):
+        loss = model(X).sum()
+        assert handles() > before
+        loss.backward()
+        del loss
+        assert handles() <= before
+
+
+@pytest.mark.parametrize("segments", range(1, 12))
+def test_runs_are_of_nearly_equal_length(segments, monkeypatch):
+    lengths = []
+
+    def counted(blocks, x):
+        lengths.append(len(blocks))
+        return blocks(x)
+
+    monkeypatch.setattr(checkpointed_module, "_run", counted)
+    blocks = nn.Sequential(*(nn.Identity() for _ in range(11)))
+    CheckpointedNetwork(nn.Identity(), blocks, nn.Identity(), segments)(X)
+    lengths.append(11 - sum(lengths))  # the last is not computed again
+    assert len(lengths) == segments and max(lengths) - min(lengths) <= 1
