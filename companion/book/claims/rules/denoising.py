@@ -49,8 +49,8 @@ def denoising(
     gain_after_four_times_the_steps: float,
 ) -> Verdict:
     measured = (
-        f"both networks started at random, predicting the noise gains by more than two standard "
-        f"errors in {sure_gains} of {settings} settings (three levels of noise, without and with "
+        f"both networks started at random, predicting the noise gains for sure in "
+        f"{sure_gains} of {settings} settings (three levels of noise, without and with "
         f"batch norm): {gain_weak_noise:+g} and {gain_weak_noise_with_norm:+g} dB at a noise of "
         f"10 grey levels, {gain_strong_noise:+g} and {gain_strong_noise_with_norm:+g} at 50. With "
         f"its branch started at zero, in {sure_gains_from_zero}: {gain_from_zero_weak_noise:+g} "

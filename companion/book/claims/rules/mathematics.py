@@ -20,6 +20,7 @@ def single_layer(
     negative_changes_by_the_papers_block: float,
     accuracy_of_the_articles_block: float,
     accuracy_of_the_plain_stack: float,
+    accuracy_of_a_linear_map: float,
 ) -> str:
     return (
         "it is a residual block, but not the paper's, which has two layers and its last activation "
@@ -27,7 +28,7 @@ def single_layer(
         f"{100 * negative_changes_by_the_articles_block:g} % of the coordinates fall from block to "
         f"block, in the paper's {100 * negative_changes_by_the_papers_block:g} %. It does train: "
         f"24 layers of it reach {accuracy_of_the_articles_block:g}, the plain stack "
-        f"{accuracy_of_the_plain_stack:g}"
+        f"{accuracy_of_the_plain_stack:g}, a linear map {accuracy_of_a_linear_map:g}"
     )
 
 

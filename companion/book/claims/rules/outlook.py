@@ -81,7 +81,7 @@ def memory(
             "multiply_adds": 0.15,
             "time": 0.2,
             "gain_over_narrow": 0.03,
-            "gain_over_narrow_error": 0.01,
+            "gain_over_narrow_margin": 0.01,
             "accuracy_lost": 0.0,
             "multiply_adds_separable": 0.18,
             "time_separable": 0.2,
@@ -91,7 +91,7 @@ def memory(
             "multiply_adds": 0.15,
             "time": 0.69,
             "gain_over_narrow": -0.06,
-            "gain_over_narrow_error": 0.01,
+            "gain_over_narrow_margin": 0.01,
             "accuracy_lost": 0.09,
             "multiply_adds_separable": 0.18,
             "time_separable": 0.6,
@@ -101,7 +101,7 @@ def memory(
             "multiply_adds": 1.0,
             "time": 1.0,
             "gain_over_narrow": 0.0,
-            "gain_over_narrow_error": 0.01,
+            "gain_over_narrow_margin": 0.01,
             "accuracy_lost": 0.0,
             "multiply_adds_separable": 1.0,
             "time_separable": 1.0,
@@ -113,7 +113,7 @@ def sparse(
     multiply_adds: float,
     time: float,
     gain_over_narrow: float,
-    gain_over_narrow_error: float,
+    gain_over_narrow_margin: float,
     *,
     accuracy_lost: float,
     multiply_adds_separable: float,
@@ -123,12 +123,12 @@ def sparse(
         f"the grouped branch has {parameters:g} of the basic one's parameters, {multiply_adds:g} "
         f"of its multiply-adds and {time:g} of its time; it loses {100 * accuracy_lost:g} points "
         "against it, and an ordinary network that is narrow instead, of as many parameters, "
-        f"{_against(gain_over_narrow, gain_over_narrow_error)}; the separable branch has "
+        f"{_against(gain_over_narrow, gain_over_narrow_margin)}; the separable branch has "
         f"{multiply_adds_separable:g} of the multiply-adds, {time_separable:g} of the time"
     )
     if max(parameters, multiply_adds) > 0.8:
         return Verdict(FAILS, measured)
-    if time < 1.5 * multiply_adds and gain_over_narrow > -2 * gain_over_narrow_error:
+    if time < 1.5 * multiply_adds and gain_over_narrow > -gain_over_narrow_margin:
         return Verdict(HOLDS, measured)
     return Verdict(
         WITH_CONDITIONS,
@@ -137,12 +137,12 @@ def sparse(
     )
 
 
-def _against(gain: float, error: float) -> str:
+def _against(gain: float, margin: float) -> str:
     """Say how a narrow network does, from what the sparse one gains over it."""
-    if abs(gain) <= 2 * error:
-        return f"does as well ({100 * gain:+g} ± {100 * error:g} points for the sparse one)"
+    if abs(gain) <= margin:
+        return f"does as well ({100 * gain:+g} ± {100 * margin:g} points for the sparse one)"
     word = "behind" if gain > 0 else "ahead of it"
-    return f"is {100 * abs(gain):g} ± {100 * error:g} points {word}"
+    return f"is {100 * abs(gain):g} ± {100 * margin:g} points {word}"
 
 
 @claim(
@@ -160,7 +160,7 @@ def _against(gain: float, error: float) -> str:
             "lost_int8": 0.005,
             "lost_pruned": 0.01,
             "distilled": 0.02,
-            "distilled_error": 0.005,
+            "distilled_margin": 0.005,
             "lost_block_residual": 0.04,
             "lost_block_plain": 0.8,
         },
@@ -170,7 +170,7 @@ def _against(gain: float, error: float) -> str:
             "lost_int8": 0.0,
             "lost_pruned": 0.085,
             "distilled": -0.01,
-            "distilled_error": 0.005,
+            "distilled_margin": 0.005,
             "lost_block_residual": 0.037,
             "lost_block_plain": 0.85,
         },
@@ -180,7 +180,7 @@ def _against(gain: float, error: float) -> str:
             "lost_int8": 0.0,
             "lost_pruned": 0.0,
             "distilled": 0.0,
-            "distilled_error": 0.005,
+            "distilled_margin": 0.005,
             "lost_block_residual": 0.0,
             "lost_block_plain": 0.0,
         },
@@ -192,7 +192,7 @@ def compression(
     lost_int8: float,
     lost_pruned: float,
     distilled: float,
-    distilled_error: float,
+    distilled_margin: float,
     *,
     lost_block_residual: float,
     lost_block_plain: float,
@@ -201,14 +201,14 @@ def compression(
         f"int8: {size_int8:g} of the bytes, {time_int8:g} of the time, "
         f"{_points(lost_int8)} lost; 90 % of the weights pruned and an epoch more: "
         f"{_points(lost_pruned)} lost, and no time saved; by learning from its teacher and not "
-        f"from the labels a student changes by {100 * distilled:+g} ± {100 * distilled_error:g} "
-        "points (error of the mean); one block of six gone: "
+        f"from the labels a student changes by {100 * distilled:+g} ± {100 * distilled_margin:g} "
+        "points; one block of six gone: "
         f"{100 * lost_block_residual:g} points lost with shortcuts, "
         f"{100 * lost_block_plain:g} without"
     )
     if size_int8 > 0.6 or time_int8 > 0.9:
         return Verdict(FAILS, measured)
-    if lost_int8 < 0.01 and lost_pruned < 0.02 and distilled > 2 * distilled_error:
+    if lost_int8 < 0.01 and lost_pruned < 0.02 and distilled > distilled_margin:
         return Verdict(HOLDS, measured)
     return Verdict(WITH_CONDITIONS, f"quantisation does, the others at a price: {measured}")
 
@@ -224,33 +224,33 @@ def compression(
     examples={
         HOLDS: {
             "gain_added": 0.08,
-            "gain_added_error": 0.01,
+            "gain_added_margin": 0.01,
             "gain_gated": 0.08,
-            "gain_gated_error": 0.01,
+            "gain_gated_margin": 0.01,
             "gain_frozen": 0.04,
-            "gain_frozen_error": 0.01,
+            "gain_frozen_margin": 0.01,
             "concatenated": 0.08,
             "without_shortcuts": 0.02,
             "frozen_missing": 0.0,
         },
         WITH_CONDITIONS: {
             "gain_added": 0.08,
-            "gain_added_error": 0.01,
+            "gain_added_margin": 0.01,
             "gain_gated": 0.08,
-            "gain_gated_error": 0.01,
+            "gain_gated_margin": 0.01,
             "gain_frozen": 0.01,
-            "gain_frozen_error": 0.01,
+            "gain_frozen_margin": 0.01,
             "concatenated": 0.08,
             "without_shortcuts": 0.02,
             "frozen_missing": 0.0,
         },
         FAILS: {
             "gain_added": 0.01,
-            "gain_added_error": 0.01,
+            "gain_added_margin": 0.01,
             "gain_gated": 0.01,
-            "gain_gated_error": 0.01,
+            "gain_gated_margin": 0.01,
             "gain_frozen": 0.01,
-            "gain_frozen_error": 0.01,
+            "gain_frozen_margin": 0.01,
             "concatenated": 0.08,
             "without_shortcuts": 0.02,
             "frozen_missing": 0.0,
@@ -259,11 +259,11 @@ def compression(
 )
 def multimodal(
     gain_added: float,
-    gain_added_error: float,
+    gain_added_margin: float,
     gain_gated: float,
-    gain_gated_error: float,
+    gain_gated_margin: float,
     gain_frozen: float,
-    gain_frozen_error: float,
+    gain_frozen_margin: float,
     *,
     concatenated: float,
     without_shortcuts: float,
@@ -279,9 +279,9 @@ def multimodal(
         f"gains {points(concatenated)}, and before blocks without shortcuts "
         f"{points(without_shortcuts)} (halves of a digit, neither language nor photographs)"
     )
-    errors = gain_added_error, gain_gated_error, gain_frozen_error
-    gains = zip((gain_added, gain_gated, gain_frozen), errors, strict=True)
-    sure = [gain > 2 * error for gain, error in gains]
+    margins = gain_added_margin, gain_gated_margin, gain_frozen_margin
+    gains = zip((gain_added, gain_gated, gain_frozen), margins, strict=True)
+    sure = [gain > margin for gain, margin in gains]
     if all(sure):
         return Verdict(HOLDS, measured)
     if any(sure):
