@@ -19,6 +19,7 @@ from companion.book.experiments.depth import best_rate, train
 from companion.data import Dataset, mnist
 
 SEEDS = (0, 1, 2)
+SEARCH_SEEDS = (7, 8)
 ARMS = ((8, False), (32, False), (32, True))
 #: Epochs of a run, and of the search whose rate it takes.
 BUDGETS = {4: 5, 12: 15, 40: 15}
@@ -44,7 +45,9 @@ if __name__ == "__main__":
     tiny = mnist().downsampled(2)
     search = common.Runs("depth_longer_search", __file__)
     rates = {
-        (depth, residual, epochs): best_rate(search, depth, residual, tiny, epochs, epochs=epochs)
+        (depth, residual, epochs): best_rate(
+            search, depth, residual, tiny, epochs, SEARCH_SEEDS, epochs=epochs
+        )
         for epochs in sorted(set(BUDGETS.values()))
         for depth, residual in ARMS
     }

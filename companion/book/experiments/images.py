@@ -1,10 +1,10 @@
 """Plain and residual networks on images: by depth, by difficulty of the image, by kind of block.
 
-Five parts, three seeds each. Digits of 8 x 8 pixels by depth; the same digits made harder (moved,
-then with fragments of other digits beside them) by depth, each at the best of three learning rates
-on a validation part; the hardest of them for three times the epochs at one rate; shortcuts and
-branches at one budget on MNIST at 14 x 14 pixels, rates chosen likewise; and the time of one step
-at CIFAR-10's size. About half an hour on one core.
+Five seeds each, ten for the digits at 8 layers; every learning rate is searched on a validation
+part, one seed, with as many steps as are reported. Digits of 8 x 8 pixels by depth; the same
+digits with fragments of other digits beside them, by depth; the hardest of them also for more
+epochs; shortcuts and branches on the hardest; and the time of one step at CIFAR-10's size. About
+20 minutes on one core.
 
     python -m companion.book.experiments.images
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ import companion.torch as cp
 from companion import architectures
 from companion.architectures import Architecture, Stage
 from companion.book.experiments import common
-from companion.data import Dataset, digits8, mnist
+from companion.data import Dataset, digits8
 
-SEEDS = (0, 1, 2)
-RATES = (0.02, 0.05, 0.15)
+SEEDS = range(5)
+MORE_SEEDS = tuple(range(10))  # where both kinds are level, at 8 layers, and the runs are short
 #: How hard the digits are made: whether they move, and how many fragments lie beside them.
 LEVELS = {
     "centred": (False, 0),
@@ -36,7 +36,12 @@ LEVELS = {
     "more clutter": (True, 4),
 }
 SIDE, VERSIONS = 12, 4
-LONGER = {"epochs": 18, "learning_rate": 0.15}  # three times the epochs, one rate for both arms
+#: Which depths are run at which level.
+DEPTHS = {"centred": (8, 20), "clutter": (8, 20), "more clutter": (8, 20, 32)}
+HARDEST = "more clutter"
+HELD_OUT = 300  # training images to search on
+EPOCHS = {"depth": 8, "difficulty": 3}
+LONGER, LONGEST = 9, 18  # epochs on the hardest digits; the longest at the rates of the longer
 
 
 def harder(
@@ -75,8 +80,8 @@ def nearest(data: Dataset) -> float:
     return float((data.y_train[closest] == data.y_test).mean())
 
 
-def tables() -> dict[str, tuple[Architecture, str, bool]]:
-    """Return shortcuts and branches at one budget: depth table, option, whether residual.
+def tables() -> dict[str, tuple[Architecture, str]]:
+    """Return shortcuts and branches beside the plain network and option A: depth table and option.
 
     A bottleneck's stages have four times the channels, so that its 3x3 has as many as a basic
     block's; a separable block's twice as many; the wide network is shallower.
@@ -88,36 +93,17 @@ def tables() -> dict[str, tuple[Architecture, str, bool]]:
         return replace(basic, block=block, stages=tuple(stages))
 
     return {
-        "plain": (basic, "A", False),
-        "A: zero-pad": (basic, "A", True),
-        "B: projection where the shape changes": (basic, "B", True),
-        "C: projection everywhere": (basic, "C", True),
-        "pre-activation": (architectures.cifar_preact_resnet(20, 8), "A", True),
-        "bottleneck": (like("bottleneck", 4), "B", True),
-        "squeeze-and-excitation": (like("se", 4), "B", True),
-        "depthwise separable": (like("separable", 2), "B", True),
-        "wide: 8 layers, twice the channels": (architectures.cifar_resnet(8, 16), "A", True),
+        "B: projection where the shape changes": (basic, "B"),
+        "pre-activation": (architectures.cifar_preact_resnet(20, 8), "A"),
+        "bottleneck": (like("bottleneck", 4), "B"),
+        "depthwise separable": (like("separable", 2), "B"),
+        "wide: 8 layers, twice the channels": (architectures.cifar_resnet(8, 16), "A"),
+        "C: projection everywhere": (basic, "C"),
+        "squeeze-and-excitation": (like("se", 4), "B"),
     }
 
 
 Build = Callable[..., Any]
-
-
-def trained(build: Build, data: Dataset, seed: int, framework: str = "torch", **settings: Any):
-    module = importlib.import_module(f"companion.{framework}")
-    model = build(module, seed)
-    with common.cpu_seconds() as seconds:
-        history = module.fit(model, data, seed=seed, batch_size=64, progress=False, **settings)
-    return {
-        "framework": framework,
-        "learning_rate": settings["learning_rate"],
-        "seed": seed,
-        "parameters": sum(int(np.prod(p.shape)) for p in weights(model)),
-        "last_epoch_loss": round(history.loss[-1], 4),
-        "train_accuracy": round(module.evaluate(model, data.x_train, data.y_train)[1], 4),
-        "test_accuracy": round(module.evaluate(model, data.x_test, data.y_test)[1], 4),
-        "cpu_seconds": round(seconds[0], 2),
-    }
 
 
 def weights(model: Any) -> list[Any]:
@@ -127,103 +113,151 @@ def weights(model: Any) -> list[Any]:
     return model.trainable_weights
 
 
-def best_rate(runs: list[dict], build: Build, held: Dataset, epochs: int, **place: Any) -> float:
-    """The rate with the highest accuracy on the validation part; the middle one among equals."""
-    right = {}
-    for rate in sorted(RATES, key=lambda rate: abs(np.log(rate / RATES[1]))):
-        found = trained(build, held, 7, learning_rate=rate, epochs=epochs)
-        common.noted(runs, part="validation", **place, **found)
-        right[rate] = found["test_accuracy"]
-    return max(right, key=right.__getitem__)
+def trained(build: Build, data: Dataset, framework: str, seed: int, epochs: int, rate: float):
+    module = importlib.import_module(f"companion.{framework}")
+    model, settings = build(module, seed), {"epochs": epochs, "learning_rate": rate, "seed": seed}
+    with common.cpu_seconds() as seconds:
+        history = module.fit(model, data, batch_size=64, progress=False, **settings)
+    return module, model, history, seconds[0]
 
 
-def cifar_style(depth: int, residual: bool, in_channels: int = 1, width: int = 8) -> Build:
+def reached(build: Build, data: Dataset, *how: Any) -> dict[str, Any]:
+    """Train one network, and return what it reached on training and test images."""
+    module, model, history, seconds = trained(build, data, *how)
+    return {
+        "parameters": sum(int(np.prod(p.shape)) for p in weights(model)),
+        "last_epoch_loss": round(history.loss[-1], 4),
+        "train_accuracy": round(module.evaluate(model, data.x_train, data.y_train)[1], 4),
+        "test_accuracy": round(module.evaluate(model, data.x_test, data.y_test)[1], 4),
+        "cpu_seconds": round(seconds, 2),
+    }
+
+
+def best_rate(runs: common.Runs, build: Build, held: Dataset, **place: Any) -> float:
+    """The rate with the highest accuracy on the images held out; the loss decides among equals."""
+
+    def score(rate: float, seed: int) -> tuple[float, float]:
+        module, model, *_ = trained(build, held, "torch", seed, place["epochs"], rate)
+        loss, right = module.evaluate(model, held.x_test, held.y_test)
+        return right, -loss
+
+    return runs.best_rate(score, common.SGD_RATES, **place)
+
+
+def report(
+    runs: common.Runs,
+    build: Build,
+    data: dict[int, Dataset],
+    rate: float,
+    frameworks: tuple[str, ...] = ("torch",),
+    **place: Any,
+) -> None:
+    for framework in frameworks:
+        for seed in data:
+            make = partial(reached, build, data[seed], framework, seed, place["epochs"], rate)
+            at = {**place, "framework": framework, "learning_rate": rate, "seed": seed}
+            runs.row(make, part="test", **at)
+
+
+def cifar_style(depth: int, residual: bool) -> Build:
     def build(module: Any, seed: int) -> Any:
-        return module.cifar_resnet(
-            depth, width, residual=residual, in_channels=in_channels, seed=seed
-        )
+        return module.cifar_resnet(depth, 8, residual=residual, in_channels=1, seed=seed)
 
     return build
 
 
-def by_depth(runs: list[dict]) -> None:
-    digits = digits8()
-    held = digits.validation(300)
+def by_depth(runs: common.Runs) -> None:
+    digits, held = digits8(), digits8().validation(HELD_OUT)
     for depth in (8, 20, 32, 56):
         for residual in (True, False):
             build = cifar_style(depth, residual)
             place = {"of": "depth", "depth": depth, "residual": residual}
-            rate = best_rate(runs, build, held, 12, **place)
-            for framework in ("torch", "tensorflow") if depth == 20 else ("torch",):
-                for seed in SEEDS:
-                    found = trained(build, digits, seed, framework, learning_rate=rate, epochs=12)
-                    common.noted(runs, part="test", **place, **found)
+            place["epochs"] = EPOCHS["depth"]
+            rate = best_rate(runs, build, held, **place)
+            both = ("torch", "tensorflow") if depth == 20 else ("torch",)
+            seeds = MORE_SEEDS if depth == 8 else SEEDS
+            report(runs, build, dict.fromkeys(seeds, digits), rate, both, **place)
 
 
-def by_difficulty(runs: list[dict]) -> None:
+def on_level(level: str) -> tuple[Dataset, dict[int, Dataset]]:
+    """Return the digits to search on, and those of each seed."""
     digits = digits8()
-    for level in LEVELS:
-        held = made_harder(digits.validation(300), level, 7)
-        data = {seed: made_harder(digits, level, seed) for seed in SEEDS}
+    held = made_harder(digits.validation(HELD_OUT), level, 7)
+    return held, {seed: made_harder(digits, level, seed) for seed in SEEDS}
+
+
+def by_difficulty(runs: common.Runs) -> None:
+    for level in reversed(LEVELS):
+        held, data = on_level(level)
         for seed in SEEDS:
-            right = round(nearest(data[seed]), 4)
-            common.noted(runs, part="nearest image", level=level, seed=seed, test_accuracy=right)
-        for depth in (8, 20, 32):
+            at = {"part": "nearest image", "level": level, "seed": seed}
+            runs.row(lambda d=data[seed]: {"test_accuracy": round(nearest(d), 4)}, **at)
+        for depth in DEPTHS.get(level, ()):
             for residual in (True, False):
                 build = cifar_style(depth, residual)
-                place = {"of": "difficulty", "level": level, "depth": depth, "residual": residual}
-                rate = best_rate(runs, build, held, 3, **place)
-                for seed in SEEDS:
-                    found = trained(build, data[seed], seed, learning_rate=rate, epochs=6)
-                    common.noted(runs, part="test", **place, **found)
+                place = {"of": "difficulty", "level": level, "depth": depth}
+                place |= {"residual": residual, "epochs": EPOCHS["difficulty"]}
+                report(runs, build, data, best_rate(runs, build, held, **place), **place)
 
 
-def longer(runs: list[dict]) -> None:
-    """Is the plain network of 20 layers unable on the hardest digits, or slow?"""
-    for level, residual, seed in product(("clutter", "more clutter"), (True, False), SEEDS):
-        data = made_harder(digits8(), level, seed)
-        found = trained(cifar_style(20, residual), data, seed, **LONGER)
-        place = {"of": "longer", "level": level, "depth": 20, "residual": residual}
-        common.noted(runs, part="test", **place, **found)
+def longer(runs: common.Runs) -> dict[bool, float]:
+    """Is the plain network of 20 layers unable on the hardest digits, or slow? Return the rates."""
+    held, data = on_level(HARDEST)
+    rates = {}
+    for residual in (True, False):
+        build = cifar_style(20, residual)
+        place = {"of": "longer", "depth": 20, "residual": residual, "epochs": LONGER}
+        rates[residual] = best_rate(runs, build, held, **place)
+        report(runs, build, data, rates[residual], **place)
+    return rates
 
 
-def by_block(runs: list[dict]) -> None:
-    digits = mnist().downsampled()
-    held = digits.validation()
+def longest(runs: common.Runs, rates: dict[bool, float]) -> None:
+    """Twice as long again, at the rates of the longer runs: a search would cost too much."""
+    _, data = on_level(HARDEST)
+    for residual, rate in rates.items():
+        place = {"of": "longer", "depth": 20, "residual": residual, "epochs": LONGEST}
+        report(runs, cifar_style(20, residual), data, rate, **place)
+
+
+def by_block(runs: common.Runs) -> None:
+    """On the hardest digits; "plain" and option A are there already, by difficulty."""
+    held, data = on_level(HARDEST)
     for name, table in tables().items():
 
         def build(module: Any, seed: int, table: Any = table) -> Any:
             return module.ResNet(*table, in_channels=1, num_classes=10, seed=seed)
 
-        place = {"of": "block", "network": name}
-        rate = best_rate(runs, build, held, 2, **place)
-        for seed in SEEDS:
-            found = trained(build, digits, seed, learning_rate=rate, epochs=4)
-            common.noted(runs, part="test", **place, **found)
+        place = {"of": "block", "network": name, "epochs": EPOCHS["difficulty"]}
+        report(runs, build, data, best_rate(runs, build, held, **place), **place)
 
 
-def cifar_steps(runs: list[dict]) -> None:
+def cifar_steps(runs: common.Runs) -> None:
     """Time steps at CIFAR-10's size on random pixels: no accuracy, only seconds."""
     rng = np.random.default_rng(0)
     pixels = rng.standard_normal((128 * 4, 32, 32, 3)).astype(np.float32)
     random = replace(digits8(), x_train=pixels, y_train=rng.integers(0, 10, len(pixels)))
+    how = {"epochs": 1, "batch_size": 128, "progress": False}
     for depth in (20, 56):
         model = cp.cifar_resnet(depth, seed=0)
-        cp.fit(model, random, epochs=1, batch_size=128, progress=False)
-        for seed in SEEDS:
+        cp.fit(model, random, **how)  # the first call warms up
+
+        def timed(seed: int, model: Any = model) -> dict[str, float]:
             with common.cpu_seconds() as seconds:
-                cp.fit(model, random, epochs=1, batch_size=128, seed=seed, progress=False)
-            common.noted(
-                runs, part="cifar step", depth=depth, seed=seed, seconds=round(seconds[0] / 4, 3)
-            )
+                cp.fit(model, random, seed=seed, **how)
+            return {"seconds": round(seconds[0] / 4, 3)}
+
+        for seed in SEEDS:
+            runs.row(partial(timed, seed), part="cifar step", depth=depth, seed=seed)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    collected: list[dict] = []
+    collected = common.Runs("images", __file__)
     cifar_steps(collected)
-    by_depth(collected)
-    by_block(collected)
     by_difficulty(collected)
-    longer(collected)
-    common.store("images", "companion/book/experiments/images.py", collected)
+    rates = longer(collected)
+    by_depth(collected)
+    longest(collected, rates)
+    by_block(collected)
+    collected.store()

@@ -1,9 +1,11 @@
 """Bytes kept for the backward pass, 14 to 1,202 layers, and the time that keeping fewer costs.
 
 One network, a RevNet, run in three ways with the same weights: every activation stored, checkpoints
-at the square root of the depth, and reversed. Beside it the ordinary network with and without its
-shortcuts, and stochastic depth that skips whole batches. Three seeds; about 4 minutes on one core.
-And how often, of thirty seeds, rounding changes the reversed network's gradient by more than usual.
+at the square root of the depth, and reversed. How far each gradient is from the stored one, and how
+far that is from one in double precision. By how much a process of its own grows in a step. Beside
+it the ordinary network with and without its shortcuts, and stochastic depth that skips whole
+batches, or examples. Three seeds. And how often, of thirty seeds, rounding changes the reversed
+network's gradient by more than usual, with ReLU and with SiLU. About ten minutes on one core.
 
     python -m companion.book.experiments.memory
 """
@@ -11,8 +13,13 @@ And how often, of thirty seeds, rounding changes the reversed network's gradient
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import weakref
 from functools import cache, partial
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -32,7 +39,12 @@ DEPTHS = (14, 26, 50, 110, 302, 602, 1202)
 WIDTH, BATCH = 8, 16
 METHODS = ("stored", "checkpointed", "reversible")
 #: Stochastic depth: whose blocks are left out together.
-DRAWN = ("none", "by example", "by batch")
+DRAWN = ("none", "by example", "gathered", "by batch")
+TURNS, STEPS = 3, 60
+#: Where a process of its own is watched: layers and images.
+WATCHED, IMAGES = (110, 302), 128
+#: glibc: give back what is freed at once, or a process stays as large as its allocator was torn.
+AT_ONCE = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
 def checkpointed(network: nn.Sequential, runs: int | None = None) -> CheckpointedNetwork:
@@ -58,6 +70,20 @@ class SkipOrAdd(nn.Module):
         if self.training and float(torch.rand(())) > self.survival:
             return x
         return self.block(x)
+
+
+class Gathered(nn.Module):
+    """A residual block that is run for the drawn examples alone; the others pass by."""
+
+    def __init__(self, block: nn.Module, survival: float) -> None:
+        super().__init__()
+        self.block, self.survival = block, survival
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self.block(x)
+        drawn = torch.rand(len(x)) < self.survival
+        return x.index_put((drawn,), self.block(x[drawn])) if drawn.any() else x
 
 
 def three_ways(depth: int, seed: int) -> dict[str, nn.Module]:
@@ -118,9 +144,9 @@ def seconds(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return spent[0]
 
 
-def batch(seed: int) -> tuple[Tensor, Tensor]:
+def batch(seed: int, images: int = BATCH) -> tuple[Tensor, Tensor]:
     small = data.mnist().downsampled()
-    some = slice(seed * BATCH, (seed + 1) * BATCH)
+    some = slice(seed * images, (seed + 1) * images)
     x = torch.from_numpy(small.x_train[some]).permute(0, 3, 1, 2)
     return x.contiguous(), torch.from_numpy(small.y_train[some])
 
@@ -130,16 +156,55 @@ def of_three_ways(depth: int, seed: int) -> dict[str, dict]:
     x, y = batch(seed)
     models = three_ways(depth, seed)
     grads = {name: gradient(model, x, y) for name, model in models.items()}
-    spent = {name: seconds(model, x, y) for name, model in models.items()}
+    turns = [{name: seconds(m, x, y) for name, m in models.items()} for _ in range(TURNS)]
+    exact = gradient(models["stored"].double(), x.double(), y)
+    models["stored"].float()
     found = {}
     for name, model in models.items():
         away = (grads[name] - grads["stored"]).norm() / grads["stored"].norm()
+        from_exact = (grads[name] - exact).norm() / exact.norm()
         found[name] = {
             "peak_bytes": peak_saved_bytes(model, x),
-            "time_ratio": round(spent[name] / spent["stored"], 3),
+            "time_ratio": round(median(turn[name] / turn["stored"] for turn in turns), 3),
             "gradient_error": float(f"{away:.1e}"),
+            "from_double_precision": float(f"{from_exact:.1e}"),
         }
     return found
+
+
+def grown(depth: int, method: str) -> None:
+    """Print by how many bytes this process grows in a step, after one with a single image."""
+    torch.set_num_threads(1)
+    model, (x, y) = three_ways(depth, 0)[method], batch(0, IMAGES)
+    gradient(model, x[:1], y[:1])
+    Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far (Linux)
+    before = status("VmRSS")
+    gradient(model, x, y)
+    print(status("VmHWM") - before)
+
+
+def status(key: str) -> int:
+    """Return what the system says of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{key}:"))
+    return 1024 * int(line.split()[1])
+
+
+def watched(runs: common.Runs) -> None:
+    """Another meter, which sees all that a process holds."""
+    for depth in WATCHED:
+        for method in METHODS:
+            code = (
+                f"from companion.book.experiments.memory import grown; grown({depth}, {method!r})"
+            )
+
+            def measured(code: str = code) -> dict[str, int]:
+                command = [sys.executable, "-c", code]
+                said = subprocess.run(command, capture_output=True, check=True, env=AT_ONCE)
+                return {"resident_bytes": int(said.stdout)}
+
+            place = {"network": "process", "method": method, "depth": depth, "images": IMAGES}
+            runs.row(measured, **place, seed=0)
 
 
 def ways(runs: common.Runs) -> None:
@@ -188,9 +253,9 @@ def rounding(depth: int, seed: int, activation: str) -> dict:
 def kinks() -> None:
     """Thirty seeds, with ReLU and with SiLU: how often does the error stick out?"""
     runs = common.Runs("memory_rounding", __file__)
-    for depth in (26, 50):
+    for depth in DEPTHS:
         for activation in ("relu", "silu"):
-            for seed in range(30):
+            for seed in range(30) if depth in (26, 50) else SEEDS:
                 place = {"depth": depth, "activation": activation, "seed": seed}
                 runs.row(partial(rounding, **place), **place)
     runs.store()
@@ -206,8 +271,8 @@ def thinned(depth: int, seed: int, how: str) -> nn.Module:
             kept = next(survival)
             if how == "by example":
                 block.merge = ct.StochasticDepth(kept)
-            elif how == "by batch" and isinstance(block.shortcut, ct.Identity):
-                stage[i] = SkipOrAdd(block, kept)
+            elif how != "none" and isinstance(block.shortcut, ct.Identity):
+                stage[i] = {"by batch": SkipOrAdd, "gathered": Gathered}[how](block, kept)
     return model
 
 
@@ -222,12 +287,13 @@ def of_stochastic_depth(depth: int, seed: int, steps: int = 10) -> dict[str, dic
     for _ in range(steps):
         for how, model in models.items():
             spent[how] += seconds(model, x, y)
-    held = {
-        how: sum(peak_saved_bytes(model, x) for _ in range(steps)) // steps
-        for how, model in models.items()
-    }
+    held = {how: [peak_saved_bytes(m, x) for _ in range(STEPS)] for how, m in models.items()}
     return {
-        how: {"peak_bytes": held[how], "time_ratio": round(spent[how] / spent["none"], 3)}
+        how: {
+            "peak_bytes": sum(held[how]) // STEPS,
+            "worst_bytes": max(held[how]),
+            "time_ratio": round(spent[how] / spent["none"], 3),
+        }
         for how in DRAWN
     }
 
@@ -245,5 +311,6 @@ if __name__ == "__main__":
     stochastic(collected)
     shortcuts(collected)
     ways(collected)
+    watched(collected)
     collected.store()
     kinks()
