@@ -15,8 +15,14 @@ ZERO, IDENTITY = "residual, zero", "direct, identity"
 
 
 def restored(arm, sigma, norm=False, epochs=1, framework="torch"):
-    of = {"arm": arm, "sigma": sigma, "norm": norm, "epochs": epochs, "framework": framework}
-    six = sigma == 10 and epochs == 1 and framework == "torch"
+    of = {
+        "arm": arm,
+        "sigma": sigma,
+        "norm": norm,
+        "epochs": epochs,
+        "framework": framework,
+    }
+    six = sigma != 25 and epochs == 1 and framework == "torch"
     assert len(runs("denoising", **of)) == (6 if six else 3)
     return results.column("denoising", "psnr", **of)
 
@@ -28,10 +34,10 @@ def gain(arm, *setting, over="direct"):
 def test_a_random_start_gains_at_weak_noise_and_a_zero_start_with_norm():
     for norm in (False, True):
         random = gain("residual", 10, norm)
-        assert random.ahead == 6 and random.mean > 1 and random.errors > 4
+        assert random.ahead == 6 and random.mean > 1 and random.sure
         assert gain(ZERO, 10, norm).mean > random.mean
     for sigma in (10, 25, 50):
-        assert gain(ZERO, sigma, True).errors > 4
+        assert gain(ZERO, sigma, True).sure
     assert abs(gain(ZERO, 50).mean) < 0.5
 
 
@@ -53,9 +59,9 @@ def test_tensorflow_gains_the_same():
         assert abs(here.mean() - there.mean()) < 0.5, (arm, here, there)
 
 
-def test_every_rate_at_weak_noise_comes_from_one_search_with_as_many_steps():
+def test_every_rate_comes_from_one_search_with_as_many_steps():
     search = results.runs("denoising", part="search")
-    for row in results.runs("denoising", framework="torch", sigma=10, epochs=1):
+    for row in results.runs("denoising", framework="torch"):
         keys = ("arm", "sigma", "norm", "epochs")
         tried = [s for s in search if all(s[k] == row[k] for k in keys)]
         scores = {}

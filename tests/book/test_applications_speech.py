@@ -19,7 +19,7 @@ def accuracy(depth, residual, epochs, **which):
 
 def by_noise(depth, residual, rate):
     """Accuracy at each level of noise, of six seeds."""
-    of = {"depth": depth, "residual": residual, "learning_rate": rate}
+    of = {"depth": depth, "epochs": 20, "residual": residual, "learning_rate": rate}
     found = results.column("speech_noise", "by_noise", **of)
     assert len(found) == 6
     return found
@@ -46,7 +46,7 @@ def test_at_13_layers_the_shortcut_stands_noise_better_at_every_rate():
     for rate in RATES:
         arms = (by_noise(13, residual, rate)[:, 3] for residual in (True, False))
         gain = results.difference(*arms)
-        assert gain.mean > 0.02 and gain.errors > 2
+        assert gain.mean > 0.02 and gain.sure
 
 
 @pytest.mark.parametrize("epochs", [20, 60])
@@ -57,8 +57,7 @@ def test_depth_costs_the_plain_network_alone(epochs):
     assert plain == sorted(plain, reverse=True) and plain[0] - plain[-1] > 0.2
 
 
-@pytest.mark.parametrize("depth", [13, 25])
-def test_tensorflow_shows_the_same(depth):
+def test_tensorflow_shows_the_same(depth=25):
     for residual in (True, False):
         pair = [
             accuracy(depth, residual, 20, framework=framework)
@@ -67,8 +66,25 @@ def test_tensorflow_shows_the_same(depth):
         assert abs(pair[0] - pair[1]) < 0.05, (residual, pair)
 
 
-def test_every_arm_chose_its_rate_from_the_same_three():
-    assert {r["learning_rate"] for r in results.runs("speech")} <= set(RATES)
+def test_every_arm_by_depth_has_the_rate_that_its_search_found():
+    for row in results.runs("speech", training="clean"):
+        place = {key: row[key] for key in ("depth", "residual", "epochs")}
+        tried = results.runs("speech", part="search", **place)
+        scores = {r["learning_rate"]: r["score"] or [-1.0] for r in tried}
+        assert {0.001, 0.003, 0.01, 0.03} <= set(scores)
+        assert row["learning_rate"] == max(scores, key=scores.__getitem__), place
+
+
+def test_features_of_the_plain_network_serve_strangers_no_better_than_random_ones():
+    def told_apart(residual, rate, kind="strangers"):
+        of = {"training": "six speakers", "residual": residual, "learning_rate": rate}
+        return results.column("speech", kind, **of)
+
+    evened = "strangers, real frames, one scale"
+    for rate in RATES:
+        gain = results.difference(told_apart(True, rate), told_apart(False, rate))
+        assert gain.sure and gain.mean > 0.05
+        assert told_apart(False, rate).mean() < told_apart(False, 0.0, evened).mean() + 0.1
 
 
 def test_disturbances_leave_the_padding_alone():

@@ -52,16 +52,19 @@ def test_every_arm_has_its_seeds_and_the_rate_that_the_search_found_best():
             rows = runs(name, part="test", **arm)
             if "task" in arm:
                 rows = [r for r in rows if r.get("epochs") == arm.get("epochs")]
-            assert [r["seed"] for r in rows] == list(range(len(rows))) and len(rows) in (3, 5)
+            assert [r["seed"] for r in rows] == list(range(len(rows))) and len(rows) in (
+                3,
+                5,
+            )
             (rate,) = {r["learning_rate"] for r in rows}
-            if arm.get("task") == "dates":  # the better of two
-                assert rate in (0.01, 0.003)
-                continue
             tried = results.runs(name, part="search", **arm)
             assert len({r["learning_rate"] for r in tried}) >= 4
             worst = [-1.0, 0.0]
-            best = max(tried, key=lambda r: r["score"] or worst)
-            assert best["score"] == next(r for r in tried if r["learning_rate"] == rate)["score"]
+            scores: dict[float, list] = {}
+            for row in tried:
+                scores.setdefault(row["learning_rate"], []).append(row["score"] or worst)
+            best = max(scores, key=lambda r: tuple(np.mean(scores[r], axis=0)))
+            assert best == rate, arm
 
 
 def test_the_branches_of_all_arms_start_alike(experiment):
@@ -94,7 +97,10 @@ def test_what_the_merges_learn():
         return np.array([r[column] for r in rows])
 
     assert 0.03 < learned("rezero", "scale").mean() < 0.15  # from 0, and not far
-    for gates in (learned("highway", "gate"), learned("highway", "gate", "digits", epochs=4)):
+    for gates in (
+        learned("highway", "gate"),
+        learned("highway", "gate", "digits", epochs=4),
+    ):
         assert abs(gates - 0.119).max() < 0.05  # on average they stay where they started
     for matrices in learned("hyper", "mixing"):
         product = np.abs(np.linalg.multi_dot(matrices))
@@ -111,14 +117,13 @@ def test_with_norms_every_merge_learns_and_without_a_shortcut_none():
         assert merged(arm, task="digits", epochs=4) > plain + 0.2, arm
 
 
-def test_after_four_epochs_norms_decide_more_than_the_merge():
-    digits = {"task": "digits", "epochs": 4}
-    with_norms = [merged(arm, **digits) for arm in ("add", "scale", "layer_scale", "highway")]
-    assert min(with_norms) > 0.95
+def test_networks_that_do_without_norms_need_the_longer_training():
+    with_norms = merged("add", task="digits", epochs=4)
     for arm in ("bare_add", "skip_init", "fixup"):
-        assert merged(arm, **digits) < min(with_norms) - 0.05, arm
-    assert merged("fixup", **digits) < 0.5
-    assert merged("bare_plain", **digits) < 0.2
+        short, long = (merged(arm, task="digits", epochs=epochs) for epochs in (4, 12))
+        assert short < with_norms - 0.05 and long > short + 0.1, arm
+    longer = results.column("merges", "accuracy", part="test", arm="bare_add", epochs=12)
+    assert longer.min() > 0.95
 
 
 def test_arms_without_norms_have_none_and_start_with_the_same_weights(experiment):
