@@ -18,6 +18,7 @@ import subprocess
 import sys
 import weakref
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,29 +61,18 @@ def checkpointed(network: nn.Sequential, runs: int | None = None) -> Checkpointe
 
 
 class SkipOrAdd(nn.Module):
-    """A residual block that is run for the whole batch or, with 1 - survival, not run at all."""
+    """A residual block that is run for what is drawn alone: the whole batch, or each example."""
 
-    def __init__(self, block: nn.Module, survival: float) -> None:
+    def __init__(self, block: nn.Module, survival: float, gathered: bool = False) -> None:
         super().__init__()
-        self.block, self.survival = block, survival
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and float(torch.rand(())) > self.survival:
-            return x
-        return self.block(x)
-
-
-class Gathered(nn.Module):
-    """A residual block that is run for the drawn examples alone; the others pass by."""
-
-    def __init__(self, block: nn.Module, survival: float) -> None:
-        super().__init__()
-        self.block, self.survival = block, survival
+        self.block, self.survival, self.gathered = block, survival, gathered
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return self.block(x)
-        drawn = torch.rand(len(x)) < self.survival
+        drawn = torch.rand(len(x) if self.gathered else 1) < self.survival
+        if drawn.all():
+            return self.block(x)
         return x.index_put((drawn,), self.block(x[drawn])) if drawn.any() else x
 
 
@@ -185,26 +175,22 @@ def grown(depth: int, method: str) -> None:
 
 def status(key: str) -> int:
     """Return what the system says of this process, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{key}:"))
-    return 1024 * int(line.split()[1])
+    said = Path("/proc/self/status").read_text().split()
+    return 1024 * int(said[said.index(f"{key}:") + 1])
+
+
+def resident(depth: int, method: str) -> dict[str, int]:
+    code = f"from companion.book.experiments.memory import grown; grown({depth}, {method!r})"
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, check=True, env=AT_ONCE)
+    return {"resident_bytes": int(said.stdout)}
 
 
 def watched(runs: common.Runs) -> None:
     """Another meter, which sees all that a process holds."""
-    for depth in WATCHED:
-        for method in METHODS:
-            code = (
-                f"from companion.book.experiments.memory import grown; grown({depth}, {method!r})"
-            )
-
-            def measured(code: str = code) -> dict[str, int]:
-                command = [sys.executable, "-c", code]
-                said = subprocess.run(command, capture_output=True, check=True, env=AT_ONCE)
-                return {"resident_bytes": int(said.stdout)}
-
-            place = {"network": "process", "method": method, "depth": depth, "images": IMAGES}
-            runs.row(measured, **place, seed=0)
+    for depth, method in product(WATCHED, METHODS):
+        place = {"network": "process", "method": method, "depth": depth, "images": IMAGES}
+        runs.row(partial(resident, depth, method), **place, seed=0)
 
 
 def ways(runs: common.Runs) -> None:
@@ -222,12 +208,10 @@ def kept(depth: int, seed: int, residual: bool) -> dict:
 
 
 def shortcuts(runs: common.Runs) -> None:
-    for depth in (20, 56, 110, 1202):
-        for seed in SEEDS:
-            for residual in (True, False):
-                network = "residual" if residual else "plain"
-                place = {"network": network, "method": "stored", "depth": depth, "seed": seed}
-                runs.row(partial(kept, depth, seed, residual), **place)
+    for depth, seed, residual in product((20, 56, 110, 1202), SEEDS, (True, False)):
+        network = "residual" if residual else "plain"
+        place = {"network": network, "method": "stored", "depth": depth, "seed": seed}
+        runs.row(partial(kept, depth, seed, residual), **place)
 
 
 def smooth(network: nn.Module) -> None:
@@ -253,11 +237,10 @@ def rounding(depth: int, seed: int, activation: str) -> dict:
 def kinks() -> None:
     """Thirty seeds, with ReLU and with SiLU: how often does the error stick out?"""
     runs = common.Runs("memory_rounding", __file__)
-    for depth in DEPTHS:
-        for activation in ("relu", "silu"):
-            for seed in range(30) if depth in (26, 50) else SEEDS:
-                place = {"depth": depth, "activation": activation, "seed": seed}
-                runs.row(partial(rounding, **place), **place)
+    for depth, activation in product(DEPTHS, ("relu", "silu")):
+        for seed in range(30) if depth in (26, 50) else SEEDS:
+            place = {"depth": depth, "activation": activation, "seed": seed}
+            runs.row(partial(rounding, **place), **place)
     runs.store()
 
 
@@ -272,7 +255,7 @@ def thinned(depth: int, seed: int, how: str) -> nn.Module:
             if how == "by example":
                 block.merge = ct.StochasticDepth(kept)
             elif how != "none" and isinstance(block.shortcut, ct.Identity):
-                stage[i] = {"by batch": SkipOrAdd, "gathered": Gathered}[how](block, kept)
+                stage[i] = SkipOrAdd(block, kept, gathered=how == "gathered")
     return model
 
 
