@@ -136,7 +136,7 @@ def dimensions(
     return (
         f"zeros are appended, never subtracted (option A, {parameters_of_padding} parameters), or "
         f"a 1x1 convolution projects (B, {parameters_of_projections} parameters here), which is "
-        f"what the paper defines; A, B and C at 20 layers are within {difference:g} on small digits "
+        f"what the paper defines; A, B and C at 20 layers are within {difference:g} on digits "
         f"({gain_over_plain:+g} at least from plain), {difference_on_clutter:g} on cluttered ones "
         f"after three epochs ({gain_over_plain_on_clutter:+g} at least)"
     )
