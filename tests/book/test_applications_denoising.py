@@ -15,13 +15,7 @@ ZERO, IDENTITY = "residual, zero", "direct, identity"
 
 
 def restored(arm, sigma, norm=False, epochs=1, framework="torch"):
-    of = {
-        "arm": arm,
-        "sigma": sigma,
-        "norm": norm,
-        "epochs": epochs,
-        "framework": framework,
-    }
+    of = {"arm": arm, "sigma": sigma, "norm": norm, "epochs": epochs, "framework": framework}
     six = sigma != 25 and epochs == 1 and framework == "torch"
     assert len(runs("denoising", **of)) == (6 if six else 3)
     return results.column("denoising", "psnr", **of)
@@ -34,10 +28,11 @@ def gain(arm, *setting, over="direct"):
 def test_a_random_start_gains_at_weak_noise_and_a_zero_start_with_norm():
     for norm in (False, True):
         random = gain("residual", 10, norm)
-        assert random.ahead == 6 and random.mean > 1 and random.sure
+        assert random.ahead == 6 and random.mean > max(1, 4 * random.error)
         assert gain(ZERO, 10, norm).mean > random.mean
     for sigma in (10, 25, 50):
-        assert gain(ZERO, sigma, True).sure
+        zero = gain(ZERO, sigma, True)
+        assert zero.sure and zero.mean > 4 * zero.error
     assert abs(gain(ZERO, 50).mean) < 0.5
 
 

@@ -134,10 +134,7 @@ def test_options_match_in_both_frameworks():
     [
         (lambda r: ct.residual_mlp(9, 10, 3, 16, residual=r, seed=0), torch.ones(2, 9)),
         (lambda r: ct.cifar_resnet(8, 4, residual=r, seed=0), torch.ones(2, 3, 8, 8)),
-        (
-            lambda r: ct.residual_lstm(12, 3, 16, residual=r, seed=0),
-            torch.zeros(2, 5).long(),
-        ),
+        (lambda r: ct.residual_lstm(12, 3, 16, residual=r, seed=0), torch.zeros(2, 5).long()),
         (lambda r: ct.transformer(12, 2, 16, residual=r, seed=0), torch.zeros(2, 5).long()),
     ],
     ids=["dense", "convolutional", "recurrent", "transformer"],

@@ -52,10 +52,7 @@ def test_every_arm_has_its_seeds_and_the_rate_that_the_search_found_best():
             rows = runs(name, part="test", **arm)
             if "task" in arm:
                 rows = [r for r in rows if r.get("epochs") == arm.get("epochs")]
-            assert [r["seed"] for r in rows] == list(range(len(rows))) and len(rows) in (
-                3,
-                5,
-            )
+            assert [r["seed"] for r in rows] == list(range(len(rows))) and len(rows) in (3, 5)
             (rate,) = {r["learning_rate"] for r in rows}
             tried = results.runs(name, part="search", **arm)
             assert len({r["learning_rate"] for r in tried}) >= 4
@@ -97,10 +94,7 @@ def test_what_the_merges_learn():
         return np.array([r[column] for r in rows])
 
     assert 0.03 < learned("rezero", "scale").mean() < 0.15  # from 0, and not far
-    for gates in (
-        learned("highway", "gate"),
-        learned("highway", "gate", "digits", epochs=4),
-    ):
+    for gates in (learned("highway", "gate"), learned("highway", "gate", "digits", epochs=4)):
         assert abs(gates - 0.119).max() < 0.05  # on average they stay where they started
     for matrices in learned("hyper", "mixing"):
         product = np.abs(np.linalg.multi_dot(matrices))
@@ -118,10 +112,13 @@ def test_with_norms_every_merge_learns_and_without_a_shortcut_none():
 
 
 def test_networks_that_do_without_norms_need_the_longer_training():
-    with_norms = merged("add", task="digits", epochs=4)
+    digits = {"task": "digits", "epochs": 4}
+    with_norms = [merged(arm, **digits) for arm in ("add", "scale", "layer_scale", "highway")]
+    assert min(with_norms) > 0.95
+    assert merged("fixup", **digits) < 0.5 and merged("bare_plain", **digits) < 0.2
     for arm in ("bare_add", "skip_init", "fixup"):
         short, long = (merged(arm, task="digits", epochs=epochs) for epochs in (4, 12))
-        assert short < with_norms - 0.05 and long > short + 0.1, arm
+        assert short < min(with_norms) - 0.05 and long > short + 0.1, arm
     longer = results.column("merges", "accuracy", part="test", arm="bare_add", epochs=12)
     assert longer.min() > 0.95
 

@@ -4,7 +4,7 @@ Five seeds each, ten for the digits at 8 layers; every learning rate is searched
 part, one seed, with as many steps as are reported. Digits of 8 x 8 pixels by depth; the same
 digits with fragments of other digits beside them, by depth; the hardest of them also for more
 epochs; shortcuts and branches on the hardest; and the time of one step at CIFAR-10's size. About
-20 minutes on one core.
+40 minutes on one core.
 
     python -m companion.book.experiments.images
 """
