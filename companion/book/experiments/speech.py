@@ -147,9 +147,8 @@ def embedding(data: SequenceDataset, of: dict[str, Any]) -> dict[str, Any]:
         if of["epochs"]:
             model, _ = trained(cp, known, of["depth"], of["residual"], of["seed"], **settings)
         else:
-            model = cp.speech_resnet(
-                of["depth"], num_classes=6, residual=of["residual"], seed=of["seed"]
-            )
+            shape = {"num_classes": known.num_classes, "residual": of["residual"]}
+            model = cp.speech_resnet(of["depth"], **shape, seed=of["seed"])
         parts = [(known.x_train, known.lengths_train), (data.x_train, data.lengths_train)]
         parts.append((data.x_test, data.lengths_test))
         others, train, test = (averages(model, x, lengths) for x, lengths in parts)
