@@ -64,7 +64,17 @@ def test_every_entry_is_complete(key):
         assert place[entry.type] in entry.fields
     arxiv = re.search(r"arXiv (\d{2})\d{2}\.", note)
     if arxiv and "year" in entry.fields:  # printed in the year of the preprint, or later
-        assert int(entry.fields["year"]) >= 2000 + int(arxiv[1])
+        assert int(entry.fields["year"][:4]) >= 2000 + int(arxiv[1])
+
+
+def test_no_two_entries_have_one_label():
+    """Author and year are what a page shows; a letter tells two papers of one year apart."""
+    labels = {}
+    for key, entry in LIBRARY.items():
+        names = [" ".join(person.last_names) for person in entry.persons["author"]]
+        author = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        label = author, entry.fields.get("year")
+        assert labels.setdefault(label, key) == key, f"{label} is {labels[label]} and {key}"
 
 
 def small(block):
