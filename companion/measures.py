@@ -178,3 +178,35 @@ def _matrix(tokens: np.ndarray) -> np.ndarray:
     if tokens.ndim != 2 or not np.isfinite(tokens).all() or not tokens.any():
         raise ValueError(f"tokens must be finite, (T, C), not all zero, got {tokens.shape}")
     return tokens
+
+
+def participation_ratio(matrix: np.ndarray) -> float:
+    """Return how many directions a linear map acts on, counted by their strength.
+
+    (sum of s_i^2)^2 / sum of s_i^4 over the singular values s_i: n where n are equal and the others
+    zero, 1 where one is far above the rest. Of n singular values whose squares have the variance v
+    times their mean squared it is n / (1 + v). The end-to-end Jacobian of a network may be a
+    product of many badly conditioned matrices while its mean square is 1 (Pennington et al. 2017,
+    arXiv 1711.04735). Its spread is what this measures.
+
+    Parameters
+    ----------
+    matrix: (outputs, inputs), finite and not zero.
+
+    Returns
+    -------
+    Between 1 and the smaller side of the matrix.
+
+    Raises
+    ------
+    ValueError: another number of axes, NaN or infinity, or nothing but zeros.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    if matrix.ndim != 2 or not np.isfinite(matrix).all():
+        raise ValueError(f"matrix must be finite with two axes, got the shape {matrix.shape}")
+    largest = np.abs(matrix).max(initial=0.0)
+    if largest == 0:
+        raise ValueError("matrix must have an entry that is not zero")
+    matrix = matrix / largest  # so that no fourth power leaves the range of a double
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    return float(gram.trace() ** 2 / (gram**2).sum())

@@ -29,3 +29,18 @@ def test_ranks_of_known_matrices():
     for bad in (np.zeros((3, 3)), np.ones(3), np.array([[np.nan]])):
         with pytest.raises(ValueError, match="tokens"):
             measures.effective_rank(bad)
+
+
+def test_participation_ratio_of_known_matrices():
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    assert measures.participation_ratio(1e-200 * rotation) == pytest.approx(6)
+    some = rotation @ np.diag([3.0, 2, 1, 0, 0, 0]) @ rotation.T  # (9 + 4 + 1)^2 / (81 + 16 + 1)
+    assert measures.participation_ratio(some.T) == pytest.approx(2)
+    assert measures.participation_ratio(some) == pytest.approx(2)
+    assert measures.participation_ratio(np.outer(np.arange(1, 4), np.ones(5))) == pytest.approx(1)
+    # A large square matrix of independent normal numbers: squares with variance 1 about mean 1.
+    assert measures.participation_ratio(rng.normal(size=(400, 400))) == pytest.approx(200, rel=0.03)
+    for bad in (np.ones(3), np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones((0, 3))):
+        with pytest.raises(ValueError, match="matrix must"):
+            measures.participation_ratio(bad)
