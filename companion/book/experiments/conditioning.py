@@ -66,7 +66,8 @@ def between(turn: float, images: Tensor, seed: int) -> nn.Sequential:
         for layer, he in zip(layers, random, strict=True):
             layer.weight.copy_(math.cos(turn) * layer.weight + math.sin(turn) * he)
         mean = sum(at[0] for at in squares(model, images)) / len(images)
-        for layer in layers:  # without biases, exact: the Jacobian is of degree 1 in each of them
+        # Without biases the Jacobian is of degree 1 in the weights of each layer.
+        for layer in layers:
             layer.weight *= mean ** (-0.5 / len(layers))
     return model
 
