@@ -1,9 +1,10 @@
-"""Does the spread of a stack's singular values matter, where their mean square is 1 in all arms?
+"""Do stacks train whose gradients are level, and whose singular values lie near or far apart?
 
 Plain stacks of 50 dense layers start between a linear map ("looks linear") and He's weights: the
 weights are cos t of the one plus sin t of the other, and all are then multiplied by the one number
 that makes the mean square of the Jacobian's singular values 1. So the arms differ in how far these
-values lie apart, and not in how long a gradient is. Residual stacks stand beside them.
+values lie apart, and not in how long a gradient is. They differ on the way forward too, where the
+stream fades between the two ends: the page measures that. Residual stacks stand beside them.
 
 Data, budget and search are those of ``remedies``: 4,000 MNIST images of 7 x 7 pixels, two epochs of
 SGD, each arm's rate searched on the last 800.
