@@ -173,13 +173,6 @@ def rank_one_residual(tokens: np.ndarray) -> float:
     return float(np.linalg.norm(tokens - tokens.mean(0)) / np.linalg.norm(tokens))
 
 
-def _matrix(tokens: np.ndarray) -> np.ndarray:
-    tokens = np.asarray(tokens, dtype=float)
-    if tokens.ndim != 2 or not np.isfinite(tokens).all() or not tokens.any():
-        raise ValueError(f"tokens must be finite, (T, C), not all zero, got {tokens.shape}")
-    return tokens
-
-
 def participation_ratio(matrix: np.ndarray) -> float:
     """Return how many directions a linear map acts on, counted by their strength.
 
@@ -201,12 +194,14 @@ def participation_ratio(matrix: np.ndarray) -> float:
     ------
     ValueError: another number of axes, NaN or infinity, or nothing but zeros.
     """
-    matrix = np.asarray(matrix, dtype=float)
-    if matrix.ndim != 2 or not np.isfinite(matrix).all():
-        raise ValueError(f"matrix must be finite with two axes, got the shape {matrix.shape}")
-    largest = np.abs(matrix).max(initial=0.0)
-    if largest == 0:
-        raise ValueError("matrix must have an entry that is not zero")
-    matrix = matrix / largest  # so that no fourth power leaves the range of a double
+    matrix = _matrix(matrix, "matrix", "(outputs, inputs)")
+    matrix = matrix / np.abs(matrix).max()  # so that no fourth power leaves the range of a double
     gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
     return float(gram.trace() ** 2 / (gram**2).sum())
+
+
+def _matrix(values: np.ndarray, name: str = "tokens", axes: str = "(T, C)") -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 2 or not np.isfinite(values).all() or not values.any():
+        raise ValueError(f"{name} must be finite, {axes}, not all zero, got {values.shape}")
+    return values

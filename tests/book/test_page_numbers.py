@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from companion.book import results
-from companion.book.experiments import branch_layers, remedies
+from companion.book.experiments import branch_layers, conditioning, remedies
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 
@@ -203,6 +203,33 @@ def test_stacks_that_look_linear_are_linear_at_the_start():
         usual = remedies.stack(0, residual=False)[1]
         bent = usual.blocks(usual.stem(x)) + usual.blocks(usual.stem(-x))
     assert bent.norm() > 0.1
+
+
+def test_stacks_between_a_linear_map_and_hes_weights_are_level():
+    images = torch.randn(3, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    for turn in (0.0, 0.2, np.pi / 2):
+        model = conditioning.between(turn, images, seed=1)
+        found = conditioning.start(model, images)
+        assert abs(found["mean_square"] - 1) < 1e-3
+        assert (abs(found["spread"] - 1) < 1e-3) == (turn == 0)  # half of the units are copies
+        he = remedies.stack(1, residual=False)[1].blocks[3].branch.dense2.weight
+        ratio = model[1].blocks[3].branch.dense2.weight / he
+        assert (float(ratio.detach().std()) < 1e-4) == (turn > 1)  # He's weights but for a factor
+    assert found["spread"] > 20
+
+
+def test_only_the_spread_and_the_stream_differ_and_one_level_stack_trains():
+    arms = {r["arm"] for r in runs("conditioning", part="run")}
+    accuracy = {
+        arm: results.column("conditioning", "train_accuracy", part="run", arm=arm) for arm in arms
+    }
+    assert len(arms) == 9 and all(len(values) == 3 for values in accuracy.values())
+    level = {arm for arm in arms if arm.startswith("plain")}
+    for arm in level:
+        squares = results.column("conditioning", "mean_square", part="run", arm=arm)
+        assert abs(squares - 1).max() < 0.01
+    assert accuracy["plain, 0"].min() > 0.85 and accuracy["plain, 1.57"].max() < 0.4
+    assert min(accuracy[arm].min() for arm in arms - level) > 0.84
 
 
 def test_fixups_stack_starts_with_silent_branches_and_no_logits():

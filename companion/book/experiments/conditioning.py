@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from companion.book.experiments import common
 from companion.book.experiments.remedies import (
     BLOCKS,
-    RATES,
     SEEDS,
     look_linear,
+    outcome,
+    searched,
     stack,
-    trained,
 )
 from companion.data import Dataset, mnist
 from companion.measures import participation_ratio
@@ -92,26 +92,23 @@ def arms(images: Tensor) -> dict[str, Callable[[int], nn.Sequential]]:
     }
 
 
+def start(model: nn.Sequential, images: Tensor) -> dict[str, float]:
+    """Return the mean of the squared singular values, and their spread, over the images."""
+    at = squares(model, images)
+    means = (sum(values) / len(at) for values in zip(*at, strict=True))
+    return dict(zip(("mean_square", "spread"), (round(value, 4) for value in means), strict=True))
+
+
 def measure(runs: common.Runs, tiny: Dataset, arm: str, make: Any, images: Tensor) -> None:
     """Search the arm's rate, train at it, and keep what its singular values were at the start."""
-
-    def score(rate: float, seed: int) -> tuple[float, float]:
-        found = trained(make(seed), tiny.validation(), "sgd", rate, seed)
-        return found["test_accuracy"], -found["test_loss"]
-
-    best = runs.best_rate(score, RATES["sgd"], arm=arm)
+    best = searched(runs, tiny, make, "sgd", {"arm": arm})
     for seed in SEEDS:
 
         def found(seed: int = seed) -> dict[str, Any]:
-            at = squares(make(seed), images)
-            start = {
-                "mean_square": round(sum(mean for mean, _ in at) / len(at), 4),
-                "spread": round(sum(each for _, each in at) / len(at), 4),
+            return {
+                **start(make(seed), images),
+                **outcome(make(seed), tiny, "sgd", best, seed),
             }
-            try:
-                return {**start, **trained(make(seed), tiny, "sgd", best, seed)}
-            except FloatingPointError:  # the loss is no number any more
-                return {**start, "train_accuracy": None, "test_accuracy": None}
 
         runs.row(found, part="run", arm=arm, learning_rate=best, seed=seed)
 

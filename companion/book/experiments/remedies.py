@@ -149,23 +149,44 @@ def trained(
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def measure(runs: common.Runs, tiny: Dataset, arm: str, optimizer: str) -> None:
-    """Search the arm's rate, and train at it."""
+def searched(
+    runs: common.Runs,
+    data: Dataset,
+    make: Callable[[int], nn.Module],
+    optimizer: str,
+    place: dict[str, Any],
+) -> float:
+    """Return the best rate for what ``make`` builds from a seed; the rows get the place."""
 
     def score(rate: float, seed: int) -> tuple[float, float]:
-        found = trained(ARMS[arm](seed), tiny.validation(), optimizer, rate, seed)
+        found = trained(make(seed), data.validation(), optimizer, rate, seed)
         return found["test_accuracy"], -found["test_loss"]
 
-    best = runs.best_rate(score, RATES[optimizer], arm=arm, optimizer=optimizer)
+    return runs.best_rate(score, RATES[optimizer], **place)
+
+
+def outcome(
+    model: nn.Module, data: Dataset, optimizer: str, rate: float, seed: int
+) -> dict[str, float | None]:
+    """Return what :func:`trained` does, and nothing for each number where it diverged."""
+    try:
+        return {**trained(model, data, optimizer, rate, seed)}
+    except FloatingPointError:  # the loss is no number any more
+        return {"train_accuracy": None, "test_accuracy": None, "test_loss": None}
+
+
+def measure(runs: common.Runs, tiny: Dataset, arm: str, optimizer: str) -> None:
+    """Search the arm's rate, and train at it."""
+    place = {"arm": arm, "optimizer": optimizer}
+    best = searched(runs, tiny, ARMS[arm], optimizer, place)
     for seed in SEEDS:
-
-        def make(seed: int = seed) -> dict[str, Any]:
-            try:
-                return trained(ARMS[arm](seed), tiny, optimizer, best, seed)
-            except FloatingPointError:  # the loss is no number any more
-                return {"train_accuracy": None, "test_accuracy": None, "test_loss": None}
-
-        runs.row(make, part="run", arm=arm, optimizer=optimizer, learning_rate=best, seed=seed)
+        runs.row(
+            lambda seed=seed: outcome(ARMS[arm](seed), tiny, optimizer, best, seed),
+            part="run",
+            **place,
+            learning_rate=best,
+            seed=seed,
+        )
 
 
 if __name__ == "__main__":
