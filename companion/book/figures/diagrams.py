@@ -216,9 +216,9 @@ def decision_path(
     left, right, small = 0.42 * width, 0.55 * width, 8.5
 
     def box(x: float, y: float, wide: float, height: float, text: str, color: str) -> None:
-        style = {"boxstyle": "round,pad=0,rounding_size=0.08", "linewidth": 1.4}
+        style: Any = {"boxstyle": "round,pad=0,rounding_size=0.08", "linewidth": 1.4}
         axes.add_patch(FancyBboxPatch((x, y), wide, height, fill=False, edgecolor=color, **style))
-        at = {"ha": "center", "va": "center", "fontsize": small, "linespacing": 1.15}
+        at: Any = {"ha": "center", "va": "center", "fontsize": small, "linespacing": 1.15}
         axes.text(x + wide / 2, y + height / 2, text, color=INK, **at)
 
     y = total
@@ -227,10 +227,10 @@ def decision_path(
         box(0.02, y, left, height, question, INK)
         box(right, y, width - right - 0.02, height, take, RESIDUAL)
         axes.annotate("", (right, y + height / 2), (left + 0.02, y + height / 2), arrowprops=_ARROW)
-        at = {"fontsize": small, "color": INK}
-        axes.text((left + right) / 2, y + height / 2 + 0.05, aside, ha="center", **at)
+        label: Any = {"fontsize": small, "color": INK}
+        axes.text((left + right) / 2, y + height / 2 + 0.05, aside, ha="center", **label)
         axes.annotate("", (left / 2, y - gap), (left / 2, y), arrowprops=_ARROW)
-        axes.text(left / 2 + 0.08, y - gap / 2, on, va="center", **at)
+        axes.text(left / 2 + 0.08, y - gap / 2, on, va="center", **label)
         y -= gap
     box(0.02, y - heights[-1], width - 0.04, heights[-1], end, RESIDUAL)
     return drawing, axes
