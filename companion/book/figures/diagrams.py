@@ -211,7 +211,7 @@ def decision_path(
     heights = [line * n + 0.16 for n in (*lines, end.count("\n") + 1)]
     total = sum(heights) + gap * len(steps)
     drawing, axes = figure(width, total + 0.1)
-    axes.set(xlim=(0, width), ylim=(0, total))
+    axes.set(xlim=(0, width), ylim=(-0.03, total + 0.03))
     axes.set_axis_off()
     left, right, small = 0.42 * width, 0.55 * width, 8.5
 
