@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from companion.book import figures
 from companion.measures import Operation
@@ -126,6 +128,22 @@ def test_a_path_goes_over_the_branches_it_takes():
     assert 1 in reached and 1 not in later
     with pytest.raises(ValueError, match="taken"):
         figures.path_diagram([])
+
+
+def test_a_decision_path_leads_aside_or_on():
+    steps = [("deep?", "no", "an end\nof two lines", "yes"), ("norm?", "no", "start small", "")]
+    drawing, axes = figures.decision_path(steps, "check", width=4.0)
+    assert [t for t in texts(axes) if t] == [
+        *("deep?", "an end\nof two lines", "no", "yes"),
+        *("norm?", "start small", "no", "check"),
+    ]
+    asides = [box for box in axes.patches if box.get_edgecolor()[:3] == to_rgb(figures.RESIDUAL)]
+    boxes = sorted((box.get_y(), box.get_height()) for box in axes.patches)
+    assert len(asides) == 3 and len(boxes) == 5 and drawing.get_figwidth() == 4.0
+    levels = sorted(set(boxes))
+    assert all(y + height < above for (y, height), (above, _) in pairwise(levels))
+    with pytest.raises(ValueError, match="steps"):
+        figures.decision_path([], "check")
 
 
 def test_maps_share_one_scale_around_zero():

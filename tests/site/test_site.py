@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -201,6 +202,26 @@ def test_paper_shows_every_position(browser, server):
     page.emulate_media(media="print")
     assert visible(frames) == list(range(frames.count()))
     assert not control.first.is_visible()
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_sheet_prints_on_one_page(theme, browser, server):
+    page = browser.new_page(color_scheme=theme)
+    page.goto(server + "book/sheet.html")
+    page.wait_for_selector("mjx-container", state="attached")
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+    a4 = [float(side) for side in re.search(rb"/MediaBox\s*\[([^\]]+)\]", printed)[1].split()[2:]]
+    assert a4 == pytest.approx([595, 842], abs=2)  # points
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1055})  # A4 less its margins, in CSS pixels
+    sheet = page.locator("#residual-connections-on-a-page")
+    assert sheet.evaluate("e => getComputedStyle(e).color") == "rgb(0, 0, 0)"
+    assert page.locator("#residual-connections-on-a-page > section").count() == 8
+    wider = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert sheet.locator("table, p, li, div.math").evaluate_all(wider) == 0  # nothing is cut
+    assert not page.locator(".bd-sidebar-primary, .cell_input").first.is_visible()
     page.close()
 
 

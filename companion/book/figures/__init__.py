@@ -1,6 +1,11 @@
 """The book's one style, its diagrams, and interactive figures that need no server."""
 
-from companion.book.figures.diagrams import block_diagram, operation_graph, path_diagram
+from companion.book.figures.diagrams import (
+    block_diagram,
+    decision_path,
+    operation_graph,
+    path_diagram,
+)
 from companion.book.figures.interactive import selector, slider
 from companion.book.figures.style import (
     MUTED,
@@ -19,6 +24,7 @@ __all__ = [
     "PLAIN",
     "RESIDUAL",
     "block_diagram",
+    "decision_path",
     "feature_maps",
     "figure",
     "operation_graph",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from companion.book.figures.style import INK, PAPER, RESIDUAL, figure
 from companion.measures import Operation
@@ -182,4 +183,54 @@ def path_diagram(taken: Sequence[bool]) -> tuple[Figure, Any]:
     axes.text(-0.8, 0, "x", style="italic", ha="right", va="center", color=INK)
     axes.text(3.0 * len(taken) + 0.2, 0, "y", style="italic", ha="left", va="center", color=INK)
     axes.set(xlim=(-1.4, 3.0 * len(taken) + 0.8), ylim=(-0.5, 1.6))
+    return drawing, axes
+
+
+def decision_path(
+    steps: Sequence[tuple[str, str, str, str]], end: str, width: float = 4.8
+) -> tuple[Figure, Any]:
+    """Draw questions one below the other, each with what it leads to at its side.
+
+    Parameters
+    ----------
+    steps: for each question its text, the answer that leads to the side, what to take there, and
+        the answer that leads on, empty for one that always does. Texts may have several lines.
+    end: what stands below the last question.
+    width: in inches, default 4.8.
+
+    Raises
+    ------
+    ValueError: no step.
+    """
+    if not steps:
+        raise ValueError("steps must hold a question, got none")
+    line, gap = 0.17, 0.34  # inches: of a line of text, and between two boxes
+    lines = [
+        max(text.count("\n") + 1 for text in (question, take)) for question, _, take, _ in steps
+    ]
+    heights = [line * n + 0.16 for n in (*lines, end.count("\n") + 1)]
+    total = sum(heights) + gap * len(steps)
+    drawing, axes = figure(width, total + 0.1)
+    axes.set(xlim=(0, width), ylim=(-0.03, total + 0.03))
+    axes.set_axis_off()
+    left, right, small = 0.42 * width, 0.55 * width, 8.5
+
+    def box(x: float, y: float, wide: float, height: float, text: str, color: str) -> None:
+        style: Any = {"boxstyle": "round,pad=0,rounding_size=0.08", "linewidth": 1.4}
+        axes.add_patch(FancyBboxPatch((x, y), wide, height, fill=False, edgecolor=color, **style))
+        at: Any = {"ha": "center", "va": "center", "fontsize": small, "linespacing": 1.15}
+        axes.text(x + wide / 2, y + height / 2, text, color=INK, **at)
+
+    y = total
+    for (question, aside, take, on), height in zip(steps, heights, strict=False):
+        y -= height
+        box(0.02, y, left, height, question, INK)
+        box(right, y, width - right - 0.02, height, take, RESIDUAL)
+        axes.annotate("", (right, y + height / 2), (left + 0.02, y + height / 2), arrowprops=_ARROW)
+        label: Any = {"fontsize": small, "color": INK}
+        axes.text((left + right) / 2, y + height / 2 + 0.05, aside, ha="center", **label)
+        axes.annotate("", (left / 2, y - gap), (left / 2, y), arrowprops=_ARROW)
+        axes.text(left / 2 + 0.08, y - gap / 2, on, va="center", **label)
+        y -= gap
+    box(0.02, y - heights[-1], width - 0.04, heights[-1], end, RESIDUAL)
     return drawing, axes
