@@ -190,6 +190,8 @@ def test_the_table_puts_the_papers_numbers_beside_cifar10s():
         (["--threads", "0"], "threads"),
         (["--device", "cuda"], "device"),
         (["--device", "tpu"], "device"),
+        (["--device", "cpu:0"], "device"),
+        (["--device", "cuda:99"], "device"),
         (["--framework", "tensorflow", "--device", "mps"], "device"),
         (["--images", "nowhere.npz"], "images"),
     ],

@@ -161,13 +161,13 @@ def placed(framework: str, device: str) -> AbstractContextManager[Any]:
     """
     if framework == "torch":
         torch = importlib.import_module("torch")
-        _checks.option("device", device.split(":")[0], ("cpu", "cuda", "mps"))
-        here = {
-            "cpu": True,
-            "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available(),
-        }
-        there = here[device.split(":")[0]]
+        name, _, index = device.partition(":")
+        _checks.option("device", name, ("cpu", "cuda", "mps"))
+        cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        mps = torch.backends.mps.is_available()
+        there = {"cpu": True, "cuda": cards > 0, "mps": mps}[name]
+        if index:
+            there = name == "cuda" and index.isdigit() and int(index) < cards
     else:
         tf = importlib.import_module("tensorflow")
         _checks.option("device", device, ("cpu", "cuda"))

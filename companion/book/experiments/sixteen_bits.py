@@ -27,7 +27,6 @@ from companion.data import mnist
 
 SEEDS = (0, 1, 2, 3, 4)
 WIDTH, IMAGES = 128, 64
-DESIGNS = ("bare sum", "branch times 1/√L", "pre-norm")
 STREAMS = ("bfloat16", "stochastic", "compensated", "float32")
 #: Blocks of the stacks that are not trained. A bare sum doubles its variance in each block.
 BLOCKS = {"bare sum": (16, 64), "branch times 1/√L": (16, 64, 256), "pre-norm": (16, 64, 256)}
