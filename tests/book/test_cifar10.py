@@ -21,6 +21,14 @@ def arrays(train=256, test=64, side=8, channels=3):
     return made
 
 
+@pytest.fixture(autouse=True)
+def threads_as_they_are(monkeypatch):
+    """TensorFlow's number can be chosen once in a process, before anything runs."""
+    import companion.tensorflow as ctf
+
+    monkeypatch.setattr(ctf, "use_threads", lambda threads: None)
+
+
 @pytest.fixture
 def small(tmp_path):
     path = tmp_path / "small.npz"

@@ -172,8 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
         report(chosen.out)
         return
     check(chosen)
-    importlib.import_module(f"companion.{chosen.framework}").use_threads(chosen.threads)
-    with placed(chosen.framework, chosen.device):
+    with placed(chosen.framework, chosen.device, chosen.threads):
         data = cifar10_images.load(chosen.images, chosen.fraction)
         recipe_of(chosen, min(chosen.depths), len(data.x_train))
         chosen.out.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -152,8 +152,9 @@ class TensorFlowLearner:
 LEARNERS: dict[str, Callable[..., Any]] = {"torch": TorchLearner, "tensorflow": TensorFlowLearner}
 
 
-def placed(framework: str, device: str) -> AbstractContextManager[Any]:
-    """Return a block in which networks of the framework compute on the device.
+@contextmanager
+def placed(framework: str, device: str, threads: int) -> Iterator[None]:
+    """Let networks of the framework compute on the device within the block.
 
     Raises
     ------
@@ -174,10 +175,12 @@ def placed(framework: str, device: str) -> AbstractContextManager[Any]:
         there = device == "cpu" or bool(tf.config.list_physical_devices("GPU"))
     if not there:
         raise ValueError(f"device must be one that {framework} finds here, got {device!r}")
+    importlib.import_module(f"companion.{framework}").use_threads(threads)
     if framework == "torch":
-        return nullcontext()
-    place: AbstractContextManager[Any] = tf.device("/CPU:0" if device == "cpu" else "/GPU:0")
-    return place
+        yield
+        return
+    with tf.device("/CPU:0" if device == "cpu" else "/GPU:0"):
+        yield
 
 
 def train(
