@@ -52,8 +52,8 @@ class Conv2d(DrawsWeights, keras.layers.Conv2D):
 
     A 1x1 kernel reads every ``stride``-th pixel and then has stride 1. TensorFlow's own, with the
     stride, may kill the process in the backward pass where fewer than 16 channels come in: see the
-    book's page on costs before you put a ``keras.layers.Conv2D(channels, 1, strides=2)`` into a
-    branch or a shortcut.
+    book's second page on costs before you put a
+    ``keras.layers.Conv2D(channels, 1, strides=2)`` into a branch or a shortcut.
 
     Raises
     ------

@@ -46,8 +46,8 @@ class Conv2d(nn.Conv2d):
 
     A 1x1 kernel reads every ``stride``-th pixel and then has stride 1. PyTorch's own, with the
     stride, may kill the process in the backward pass where fewer than 16 channels come in: see the
-    book's page on costs before you put a ``torch.nn.Conv2d(channels, ..., 1, stride=2)`` into a
-    branch or a shortcut.
+    book's second page on costs before you put a
+    ``torch.nn.Conv2d(channels, ..., 1, stride=2)`` into a branch or a shortcut.
 
     Raises
     ------

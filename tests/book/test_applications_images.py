@@ -1,4 +1,4 @@
-"""The stored runs on images say what their page says of them, and the full script runs."""
+"""The stored runs on images say what their page says of them."""
 
 from __future__ import annotations
 
@@ -88,28 +88,3 @@ def test_harder_digits_keep_the_digit_and_add_what_the_level_says(experiment):
     assert np.array_equal(centred[:, 2:10, 2:10], digits.x_test)
     assert ink["centred"] == pytest.approx(ink["moved"], rel=1e-5)
     assert ink["moved"] < ink["clutter"] < ink["more clutter"]
-
-
-@pytest.mark.parametrize(
-    "framework", ["torch", pytest.param("tensorflow", marks=pytest.mark.exhaustive)]
-)
-def test_the_full_script_runs(framework, experiment, monkeypatch, capsys):
-    """On 256 random images in the place of CIFAR-10, which would have to be downloaded."""
-    from keras import datasets
-
-    cifar10 = experiment("cifar10")
-    rng = np.random.default_rng(0)
-    part = (
-        rng.integers(0, 256, (256, 32, 32, 3), np.uint8),
-        rng.integers(0, 10, (256, 1), np.uint8),
-    )
-    monkeypatch.setattr(datasets.cifar10, "load_data", lambda: (part, part))
-    data = cifar10.cifar10()
-    assert np.abs(data.x_train.mean((0, 1, 2))).max() < 1e-4
-    arguments = ["--framework", framework, "--depths", "8", "--epochs", "1", "--seeds", "0"]
-    cifar10.main(arguments)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == [
-        "8 layers, residual, seed 0",
-        "8 layers, plain, seed 0",
-    ]

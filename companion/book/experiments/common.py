@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from companion import _checks
+from companion import _checks, _files
 from companion.book import results
 from companion.measures import cpu_seconds
 
@@ -114,13 +114,17 @@ class Runs:
     name: of the file in companion/book/runs, without ".json".
     script: the path of the module that makes the rows.
     resume: take the rows that are there; by default whether the command line has ``--resume``.
+    folder: of the files, by default companion/book/runs.
     """
 
-    def __init__(self, name: str, script: str, resume: bool | None = None):
+    def __init__(
+        self, name: str, script: str, resume: bool | None = None, folder: Path | None = None
+    ):
         self.name, self.rows = name, list[dict[str, Any]]()
+        self.folder = RESULTS if folder is None else folder
         self.script = f"companion/book/experiments/{Path(script).name}"
         self.processors: list[str] = []
-        self._partial = RESULTS / f"{name}.partial"
+        self._partial = self.folder / f"{name}.partial"
         self._there: list[dict[str, Any]] = []
         if resume if resume is not None else "--resume" in sys.argv:
             self._take_up()
@@ -128,11 +132,13 @@ class Runs:
             self._partial.unlink(missing_ok=True)
 
     def _take_up(self) -> None:
-        if (RESULTS / f"{self.name}.json").is_file():
-            facts = results.facts(self.name)
+        path = self.folder / f"{self.name}.json"
+        if path.is_file():
+            found = _files.read_json(path)
+            facts = found["facts"]
             known = facts.get("processors", [facts.get("processor")])  # old runs have none
             self.processors = [name for name in known if name]
-            self._there = results.runs(self.name)
+            self._there = found["runs"]
         if self._partial.is_file():
             self._there += map(json.loads, self._partial.read_text("utf-8").splitlines())
 
@@ -182,15 +188,21 @@ class Runs:
 
         return best_rate(kept, rates, seeds)[0]
 
-    def store(self, **more: Any) -> None:
+    def store(self, keep: bool = False, **more: Any) -> None:
         """Write all rows, atomically; ``more`` are further facts.
 
         Where rows of an earlier call were taken up, the facts name every processor that made any.
+
+        Parameters
+        ----------
+        keep: whether to write also those that were taken up and not asked for, default False.
         """
+        if keep:
+            self.rows += [row for row in self._there if row not in self.rows]
         if self._there:
             now = results.machine()["processor"]
             more["processors"] = sorted({*self.processors, now})
-        store(self.name, self.script, self.rows, **more)
+        results.store(self.folder / f"{self.name}.json", self.script, self.rows, **more)
         self._partial.unlink(missing_ok=True)
 
 
