@@ -2,8 +2,7 @@
 
 Networks, data and training are those of images, language, speech, medical and denoising. Every
 budget has a learning-rate cycle of its own. At one and three times the budget each arm has the rate
-that one search finds for it on the field's validation part, one seed (two for tissue with batch
-norm); at ten times it takes the rate of three times. What a field's own stored run holds already is
+that one search finds for it on the field's validation part, one seed; at ten times it takes the rate of three times. What a field's own stored run holds already is
 not run again: ``STORED`` says what is taken from there. Three to six seeds. About 50 minutes on one
 core.
 
@@ -44,15 +43,11 @@ LINES = 6400  # of the 12,800 dates
 SEEDS, MORE_SEEDS = range(3), range(5)
 #: Layers of the networks for images, and their seeds.
 IMAGES = {32: MORE_SEEDS, 56: SEEDS, 20: SEEDS, 8: SEEDS}
-SPEECH = (25, 49)
-LSTMS = (4,)
 
 Make = Callable[[int, int, float], dict[str, Any]]
 
 
-def scores(
-    field: str, depth: int, residual: bool, times: int, key: str = "score", norm: str = "batch"
-) -> np.ndarray:
+def scores(field: str, depth: int, residual: bool, times: int, key: str = "score") -> np.ndarray:
     """Return one number of each run of one arm at 1, 3 or 10 times the budget, by seed.
 
     Parameters
@@ -60,7 +55,6 @@ def scores(
     field: images, language, speech, medical or denoising.
     key: ``"score"``: test accuracy, characters right, Dice of grey and white matter or PSNR; or
         the name of another number of the run.
-    norm: of the networks for tissue.
 
     Raises
     ------
@@ -71,12 +65,11 @@ def scores(
         key = {"score": "test_accuracy"}.get(key, key)
         of |= {"framework": "torch", "training": "clean", "part": None}
         return results.column("speech", key, depth=depth, **of)
-    if field == "medical" and (times == 3 or (times == 10 and norm == "batch")):
-        of |= {"part": "test" if times == 3 else "longer", "framework": "torch", "norm": norm}
+    if field == "medical" and times > min(TIMES):
+        of |= {"part": "test" if times == 3 else "longer", "framework": "torch", "norm": "batch"}
         keys = ("grey", "white") if key == "score" else (key,)
         of |= {"blocks": 4, "long_skips": True}
         return np.mean([results.column("medical", key, **of) for key in keys], axis=0)
-    of |= {"norm": norm} if field == "medical" else {}
     return results.column("budget", key, part="test", field=field, depth=depth, **of)
 
 
@@ -136,9 +129,9 @@ def beside_language(runs: common.Runs, depth: int) -> None:
     beside(runs, score, field="language", depth=depth)
 
 
-def by_images(runs: common.Runs) -> None:
+def by_images(runs: common.Runs, depths: tuple[int, ...]) -> None:
     digits, held = digits8(), digits8().validation(images.HELD_OUT)
-    for depth, seeds in IMAGES.items():
+    for depth in depths:
         for residual in (True, False):
             build = images.cifar_style(depth, residual)
 
@@ -147,7 +140,8 @@ def by_images(runs: common.Runs) -> None:
                 return {"score": row["test_accuracy"], **row}
 
             search = partial(images.best_rate, runs, build, held)
-            ladder(runs, make, search, seeds, field="images", depth=depth, residual=residual)
+            place = {"field": "images", "depth": depth, "residual": residual}
+            ladder(runs, make, search, IMAGES[depth], **place)
 
 
 def by_denoising(runs: common.Runs) -> None:
@@ -166,16 +160,15 @@ def by_denoising(runs: common.Runs) -> None:
             return denoising.best_rate(runs, held, (7,), **of, **place)
 
         place = {"field": "denoising", "depth": denoising.DEPTH, "residual": residual}
-        ladder(runs, make, search, SEEDS, **place)
+        ladder(runs, make, search, MORE_SEEDS, **place)
 
 
-def by_medical(runs: common.Runs, norm: str, longest: bool) -> None:
-    """The deep U-Net at its smallest budget; and, unless it is stored, at its largest."""
+def by_medical(runs: common.Runs) -> None:
+    """The deep U-Net with batch norm at its smallest budget; the others are stored."""
     slices = brain(noise=0.08)
-    held = slices.validation()
-    few, stored, many = EPOCHS["medical"]
+    held, epochs = slices.validation(), EPOCHS["medical"][0]
     for residual in (True, False):
-        arm = {"framework": "torch", "norm": norm, "blocks": 4, "residual": residual}
+        arm = {"framework": "torch", "norm": "batch", "blocks": 4, "residual": residual}
         arm["long_skips"] = True
 
         def make(epochs: int, seed: int, rate: float, arm: Any = arm) -> dict[str, Any]:
@@ -183,28 +176,20 @@ def by_medical(runs: common.Runs, norm: str, longest: bool) -> None:
             return {"score": round((row["grey"] + row["white"]) / 2, 4), **row}
 
         def score(rate: float, seed: int, arm: Any = arm) -> float:
-            epochs = round(few * len(slices.x_train) / len(held.x_train))
-            row = medical.trained(held, arm, seed, epochs, rate)
+            as_many = round(epochs * len(slices.x_train) / len(held.x_train))
+            row = medical.trained(held, arm, seed, as_many, rate)
             return (row["grey"] + row["white"]) / 2
 
-        place = {"field": "medical", "norm": norm, "depth": 48, "residual": residual}
-        rate = runs.best_rate(
-            score, common.SGD_RATES, medical.SEARCH_SEEDS[norm], **place, epochs=few
-        )
-        seeds = SEEDS if norm == "instance" else medical.MORE_SEEDS
-        report(runs, make, seeds, rate, **place, times=1, epochs=few)
-        if longest:
-            of = {"norm": norm, "blocks": 4, "residual": residual, "long_skips": True}
-            row = results.runs("medical", part="test", framework="torch", epochs=stored, **of)[0]
-            rate = row["learning_rate"]
-            report(runs, make, SEEDS, rate, **place, times=10, epochs=many)
+        place = {"field": "medical", "depth": 48, "residual": residual, "epochs": epochs}
+        rate = runs.best_rate(score, common.SGD_RATES, **place)
+        report(runs, make, SEEDS, rate, **place, times=1)
 
 
-def by_speech(runs: common.Runs, depth: int) -> None:
+def by_speech(runs: common.Runs, depth: int, arms: tuple[bool, ...] = (True, False)) -> None:
     """Ten times the budget, at the stored rates of three times."""
     data = japanese_vowels()
     _, stored, many = EPOCHS["speech"]
-    for residual in (True, False):
+    for residual in arms:
         of = {"depth": depth, "residual": residual}
         row = results.runs("speech", epochs=stored, training="clean", part=None, **of)[0]
 
@@ -244,13 +229,13 @@ def by_language(runs: common.Runs, depth: int) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     collected = common.Runs("budget", __file__)
+    by_images(collected, (32,))
+    by_medical(collected)
+    by_language(collected, 4)
+    by_speech(collected, 25)
+    by_images(collected, (56, 20, 8))
     by_denoising(collected)
-    by_images(collected)
-    by_language(collected, LSTMS[0])
-    by_speech(collected, SPEECH[0])
-    by_medical(collected, "batch", longest=False)
-    by_medical(collected, "instance", longest=True)
-    by_speech(collected, SPEECH[1])
-    beside_language(collected, LSTMS[0])
     beside_images(collected, 32)
+    beside_language(collected, 4)
+    by_speech(collected, 49, arms=(False,))  # the other arm is at its ceiling at three times
     collected.store()
