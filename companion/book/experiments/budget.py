@@ -2,9 +2,9 @@
 
 Networks, data and training are those of images, language, speech, medical and denoising. Every
 budget has a learning-rate cycle of its own. At one and three times the budget each arm has the rate
-that one search finds for it on the field's validation part, one seed; at ten times it takes the rate of three times. What a field's own stored run holds already is
-not run again: ``STORED`` says what is taken from there. Three to six seeds. About 50 minutes on one
-core.
+that one search finds for it on the field's validation part, one seed; at ten times it takes the
+rate of three times. What a field's own stored run holds already is not run again: :func:`scores`
+knows where it lies. Three to six seeds. About 40 minutes on one core.
 
     python -m companion.book.experiments.budget
 """
@@ -21,25 +21,18 @@ import torch
 import companion.torch as cp
 from companion.book import results
 from companion.book.experiments import common, denoising, images, language, medical, speech
-from companion.data import (
-    brain,
-    dates,
-    digits8,
-    japanese_vowels,
-    photographs,
-)
+from companion.data import brain, dates, digits8, japanese_vowels, photographs
 from companion.translation import Translation
 
 #: Epochs at 1, 3 and 10 times the budget of each field.
 EPOCHS = {
     "images": (2, 6, 20),
-    "language": (1, 3, 10),
+    "language": (1, 4, 10),
     "speech": (20, 60, 200),
     "medical": (3, 10, 30),
     "denoising": (1, 3, 10),
 }
 TIMES = (1, 3, 10)
-LINES = 6400  # of the 12,800 dates
 SEEDS, MORE_SEEDS = range(3), range(5)
 #: Layers of the networks for images, and their seeds.
 IMAGES = {32: MORE_SEEDS, 56: SEEDS, 20: SEEDS, 8: SEEDS}
@@ -65,6 +58,11 @@ def scores(field: str, depth: int, residual: bool, times: int, key: str = "score
         key = {"score": "test_accuracy"}.get(key, key)
         of |= {"framework": "torch", "training": "clean", "part": None}
         return results.column("speech", key, depth=depth, **of)
+    if field == "language" and times == 3:
+        key = {"score": "characters"}.get(key, key)
+        arm = "residual" if residual else "plain"
+        of = {"model": "lstm", "framework": "torch", "depth": depth, "arm": arm}
+        return results.column("language", key, **of)
     if field == "medical" and times > min(TIMES):
         of |= {"part": "test" if times == 3 else "longer", "framework": "torch", "norm": "batch"}
         keys = ("grey", "white") if key == "score" else (key,)
@@ -114,19 +112,6 @@ def beside_images(runs: common.Runs, depth: int) -> None:
         return images.reached(build, held, "torch", 7, epochs, rate)["test_accuracy"]
 
     beside(runs, score, field="images", depth=depth)
-
-
-def beside_language(runs: common.Runs, depth: int) -> None:
-    held = Translation.from_pairs(dates(size=12_800).validation()).take(LINES)
-    settings = {"epochs": EPOCHS["language"][-1], "batch_size": language.LSTM["batch_size"]}
-
-    def score(rate: float) -> float:
-        model = language.lstm(cp, held.num_classes, depth, "plain", 7)
-        return language.trained(cp, model, held, learning_rate=rate, seed=7, **settings)[
-            "characters"
-        ]
-
-    beside(runs, score, field="language", depth=depth)
 
 
 def by_images(runs: common.Runs, depths: tuple[int, ...]) -> None:
@@ -202,40 +187,37 @@ def by_speech(runs: common.Runs, depth: int, arms: tuple[bool, ...] = (True, Fal
         report(runs, make, SEEDS, row["learning_rate"], **place)
 
 
-def by_language(runs: common.Runs, depth: int) -> None:
-    """Stacks of LSTMs on half of the dates."""
-    pairs = dates(size=12_800)
-    task = Translation.from_pairs(pairs).take(LINES)
-    held = Translation.from_pairs(pairs.validation()).take(LINES)
+def by_language(runs: common.Runs, times: int, arms: tuple[bool, ...]) -> None:
+    """Four stacked LSTMs, at the stored rates: their search took as many steps as 1x has."""
+    task = Translation.from_pairs(dates(size=12_800))
     batch = {"batch_size": language.LSTM["batch_size"]}
-    for residual in (True, False):
+    for residual in arms:
         arm = "residual" if residual else "plain"
+        of = {"model": "lstm", "framework": "torch", "depth": 4, "arm": arm}
+        stored = results.runs("language", **of)[0]
 
-        def build(seed: int, arm: str = arm) -> Any:
-            return language.lstm(cp, task.num_classes, depth, arm, seed)
-
-        def make(epochs: int, seed: int, rate: float, build: Any = build) -> dict[str, Any]:
+        def make(epochs: int, seed: int, rate: float, arm: str = arm) -> dict[str, Any]:
+            model = language.lstm(cp, task.num_classes, 4, arm, seed)
             settings = {"epochs": epochs, "learning_rate": rate, "seed": seed, **batch}
-            row = language.trained(cp, build(seed), task, **settings)
+            row = language.trained(cp, model, task, **settings)
             return {"score": row["characters"], **row}
 
-        def search(epochs: int, build: Any = build, **place: Any) -> float:
-            score = language.score(build, lambda _: held, epochs=epochs, **batch)
-            return runs.best_rate(score, common.ADAM_RATES, **place, epochs=epochs)
-
-        ladder(runs, make, search, SEEDS, field="language", depth=depth, residual=residual)
+        place = {"field": "language", "depth": 4, "residual": residual, "times": times}
+        place["epochs"] = EPOCHS["language"][TIMES.index(times)]
+        report(runs, make, SEEDS, stored["learning_rate"], **place)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     collected = common.Runs("budget", __file__)
     by_images(collected, (32,))
+    by_language(collected, 1, arms=(True, False))
     by_medical(collected)
-    by_language(collected, 4)
-    by_speech(collected, 25)
-    by_images(collected, (56, 20, 8))
+    by_speech(collected, 25, arms=(False,))
+    by_language(collected, 10, arms=(False,))  # the other arm is at its ceiling at four times
+    by_images(collected, (56,))
+    by_speech(collected, 25, arms=(True,))
     by_denoising(collected)
+    by_images(collected, (20, 8))
     beside_images(collected, 32)
-    beside_language(collected, 4)
-    by_speech(collected, 49, arms=(False,))  # the other arm is at its ceiling at three times
     collected.store()
