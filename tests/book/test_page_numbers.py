@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from companion.book import results
-from companion.book.experiments import branch_layers, conditioning, remedies
+from companion.book.experiments import branch_layers, budget, conditioning, remedies
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 
@@ -261,3 +261,18 @@ def test_a_stack_that_starts_near_the_identity_is_that_with_the_usual_start_and_
             assert torch.allclose(b, eye + 0.3 * a) and torch.equal(c, eye)
         else:
             assert torch.equal(a, b) and torch.equal(a, c)
+
+
+def test_more_training_shrinks_the_lead_of_shortcuts():
+    for field, depth in (("images", 32), ("harder images", 20), ("MNIST", 32), ("speech", 25)):
+        leads = []
+        for epochs in budget.EPOCHS[field]:
+            arms = [budget.scores(field, depth, residual, epochs) for residual in (True, False)]
+            assert min(map(len, arms)) >= 3
+            leads.append(arms[0].mean() - arms[1].mean())
+        assert leads == sorted(leads, reverse=True) and leads[-1] < leads[0] / 3 < leads[0]
+
+
+def test_a_budget_that_was_not_run_is_refused():
+    with pytest.raises(ValueError, match="chooses none"):
+        budget.scores("images", 32, True, 7)
