@@ -67,6 +67,22 @@ class ShapedAttention(Attention):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
+class Parallel(nn.Module):
+    """attention(n) + g MLP(n), n = LN(x), g learned from 1 / sqrt(blocks): no shortcut.
+
+    The parallel block of He and Hofmann 2024, section 4.3, with its values and projection free.
+    """
+
+    def __init__(self, attention: nn.Module, mlp: nn.Module, norm: nn.Module, blocks: int) -> None:
+        super().__init__()
+        self.attention, self.mlp, self.norm = attention, mlp, norm
+        self.gain = nn.Parameter(torch.tensor(blocks**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        return self.attention(x) + self.gain * self.mlp(x)  # type: ignore[no-any-return]
+
+
 class Arm(NamedTuple):
     """Where shortcuts are, and how attention starts."""
 
@@ -74,18 +90,19 @@ class Arm(NamedTuple):
     mlp: bool = False
     shaped: bool = False
     identity: bool = False
+    parallel: bool = False
 
 
 ARMS = {
     "none": Arm(),
+    "both": Arm(attention=True, mlp=True),
     "none, shaped": Arm(shaped=True),
     "none, shaped, identity": Arm(shaped=True, identity=True),
+    "none, parallel, shaped, identity": Arm(shaped=True, identity=True, parallel=True),
     "mlp": Arm(mlp=True),
-    "mlp, shaped": Arm(mlp=True, shaped=True),
     "mlp, shaped, identity": Arm(mlp=True, shaped=True, identity=True),
-    "both": Arm(attention=True, mlp=True),
 }
-LONGER = ("none", "none, shaped, identity", "both")
+LONGER = ("none", "none, parallel, shaped, identity", "both")
 
 
 def transformer(arm: Arm, vocabulary: int, seed: int, blocks: int = BLOCKS) -> nn.Sequential:
@@ -98,7 +115,15 @@ def transformer(arm: Arm, vocabulary: int, seed: int, blocks: int = BLOCKS) -> n
         if arm.shaped:
             branch = block.attention.branch
             branch.function = ShapedAttention(branch.function, arm.identity)
+    if arm.parallel:
+        model.blocks = nn.Sequential(*(parallel(block, blocks) for block in model.blocks))
     return model
+
+
+def parallel(block: nn.Module, blocks: int) -> Parallel:
+    """Return a block with the same layers, side by side, and one norm for both."""
+    attention, mlp = block.attention.branch, block.mlp.branch
+    return Parallel(attention.function, mlp.function, attention.norm, blocks)
 
 
 def measure(runs: common.Runs, lines: Translation, held: Translation, name: str) -> None:
