@@ -34,9 +34,8 @@ ETA = 0.9
 #: Depth and epochs: seeds that are reported, seeds of the search.
 SETTINGS: dict[tuple[int, int], tuple[tuple[int, ...], tuple[int, ...]]] = {
     (32, 12): ((0, 1, 2, 3, 4), (7, 8)),
-    (8, 12): ((0, 1, 2), (7,)),
     (32, 4): ((0, 1, 2, 3, 4), (7,)),
-    (56, 12): ((0, 1, 2), (7,)),
+    (8, 12): ((0, 1, 2), (7,)),
 }
 
 
