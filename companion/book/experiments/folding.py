@@ -3,7 +3,7 @@
 The 8 x 8 digits; a first convolution, 30 blocks of one 3x3 convolution each at 8, 16 and 32
 channels, a classifier. In training a block of RepVGG adds a 3x3 and a 1x1 convolution and, where
 shape allows, the identity, each with a batch norm of its own, before one ReLU; all three are one
-3x3 convolution with a bias afterwards (Ding et al. 2021, arXiv 2101.03697, section 3). Five arms:
+3x3 convolution with a bias afterwards (Ding et al. 2021, arXiv 2101.03697, section 3). Four arms:
 see ``ARMS``. Eight epochs; rates from one search on held-out images over one seed. About five
 minutes on one core.
 
@@ -31,7 +31,6 @@ SETTINGS: dict[str, Any] = {"epochs": 8, "batch_size": 64}
 #: Which branches a block has beside its 3x3; "folded": one 3x3 with a bias, and no norm.
 ARMS: dict[str, tuple[str, ...]] = {
     "three branches": ("point", "identity"),
-    "3x3 and identity": ("identity",),
     "3x3 alone": (),
     "folded, He's weights": ("folded",),
     "folded, the fold's start": ("folded",),
