@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import companion.torch as ct
+from companion.book import results
 from companion.book.experiments import folding, skipless, without
 
 
@@ -105,3 +106,21 @@ def test_the_fold_computes_what_the_branches_do():
     kernel, bias = block.eval().folded()
     z = torch.randn(2, 4, 6, 6)
     assert torch.allclose(F.relu(F.conv2d(z, kernel, bias, 2, 1)), block(z), atol=1e-5)
+
+
+def test_what_the_page_says_of_the_stored_runs():
+    of = {"part": "test"}
+    right = {a: results.column("without", "accuracy", arm=a, **of) for a in without.ARMS}
+    assert all(len(found) == 5 for found in right.values())
+    scaled, tanh = right["residual, branches × 1/√L"], right["plain, delta-orthogonal, tanh"]
+    assert not results.difference(scaled, tanh).sure
+    assert results.difference(right["residual, batch norm"], tanh).sure
+    for arm in without.ARMS:
+        best = results.column("without", "learning_rate", arm=arm, **of)[0]
+        tried = results.column("without", "learning_rate", part="search", arm=arm)
+        inside = min(tried) < best < max(tried)
+        assert inside or arm == "plain, He's weights", arm  # which learns at no rate
+    arms = {a: results.column("skipless", "accuracy", arm=a, **of) for a in skipless.ARMS}
+    assert arms["none"].max() < 0.2 < 0.8 < arms["none, parallel, shaped, identity"].min()
+    folds = {a: results.column("folding", "accuracy", arm=a, **of) for a in folding.ARMS}
+    assert folds["folded, the fold's start"].max() < 0.4 < 0.85 < folds["3x3 alone"].min()
