@@ -8,6 +8,8 @@ import torch
 from torch.utils.checkpoint import checkpoint_sequential
 
 import companion.torch as ct
+from companion.book.experiments import late_layers
+from companion.book.experiments.late_layers import factors
 from companion.book.experiments.memory import most_alive
 from companion.torch.costs import peak_saved_bytes, saved_bytes
 from tests.book.test_page_numbers import mean, runs
@@ -210,3 +212,32 @@ def test_every_arm_has_the_rate_that_its_search_found(name):
 
 def _has(run, **chosen):
     return all(run.get(k) == v for k, v in chosen.items())
+
+
+def test_the_arms_on_late_layers_differ_in_the_norms_alone():
+    scaled, constant, reverse = (np.array(factors(arm, 20)) for arm in late_layers.SCALED)
+    assert scaled == pytest.approx(np.arange(1, 21) ** -0.5)
+    assert len(set(constant)) == 1 and list(reverse) == list(scaled[::-1])
+    assert (scaled**2).sum() == pytest.approx((constant**2).sum())  # as much variance in all
+    x = torch.rand(16, 7, 7, 1)
+    usual = [p for p in late_layers.on_digits("pre", 3).parameters() if p.ndim > 1]
+    for arm in late_layers.ARMS:
+        other = [p for p in late_layers.on_digits(arm, 3).parameters() if p.ndim > 1]
+        assert all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
+    # Under ReLU a factor on the norms is a factor on what the first block adds.
+    before, after = late_layers.streams(late_layers.on_digits("pre", 3), x, 0)[:2]
+    less = late_layers.streams(late_layers.on_digits("constant", 3), x, 0)[1]
+    assert torch.allclose(less - before, constant[0] * (after - before), rtol=1e-2, atol=1e-3)
+
+
+def test_leaving_out_every_block_leaves_the_stem_and_the_head():
+    model = late_layers.on_dates("scaled", 30, 0)
+    assert len(late_layers.parts(model)) == late_layers.BLOCKS["dates"]
+    assert {len(names) for names in late_layers.parts(model)} == {2}
+    tokens = torch.randint(0, 30, (4, 20))
+    found = late_layers.streams(model, tokens, 15)
+    assert len(found) == 13 and found[0].shape == (4 * 5, 32)
+    with ct.probes.without_blocks(model, sum(late_layers.parts(model), [])):
+        bare = late_layers.streams(model, tokens, 15)
+    assert all(torch.equal(bare[0], y) for y in bare)
+    assert not torch.equal(found[0], found[1])
