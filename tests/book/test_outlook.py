@@ -8,7 +8,11 @@ import torch
 from torch.utils.checkpoint import checkpoint_sequential
 
 import companion.torch as ct
+from companion.book.experiments import late_layers
+from companion.book.experiments.late_layers import factors
 from companion.book.experiments.memory import most_alive
+from companion.data import mnist
+from companion.torch import probes
 from companion.torch.costs import peak_saved_bytes, saved_bytes
 from tests.book.test_page_numbers import mean, runs
 
@@ -210,3 +214,42 @@ def test_every_arm_has_the_rate_that_its_search_found(name):
 
 def _has(run, **chosen):
     return all(run.get(k) == v for k, v in chosen.items())
+
+
+def test_the_arms_on_late_layers_differ_in_the_norms_alone():
+    scaled, constant, reverse = (np.array(factors(arm, 20)) for arm in late_layers.SCALED)
+    assert scaled == pytest.approx(np.arange(1, 21) ** -0.5)
+    assert len(set(constant)) == 1 and list(reverse) == list(scaled[::-1])
+    assert (scaled**2).sum() == pytest.approx((constant**2).sum())  # as much variance in all
+    x = torch.rand(16, 7, 7, 1)
+    usual = [p for p in late_layers.on_digits("pre", 3).parameters() if p.ndim > 1]
+    for arm in late_layers.ARMS:
+        other = [p for p in late_layers.on_digits(arm, 3).parameters() if p.ndim > 1]
+        assert all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
+    # Under ReLU a factor on the norms is a factor on what the first block adds.
+    before, after = late_layers.streams(late_layers.on_digits("pre", 3), x)[:2]
+    less = late_layers.streams(late_layers.on_digits("constant", 3), x)[1]
+    assert torch.allclose(less - before, constant[0] * (after - before), rtol=1e-2, atol=1e-3)
+
+
+def test_a_lesion_of_late_blocks_is_of_late_blocks():
+    model, tiny = late_layers.on_digits("pre", 0), mnist().downsampled(2)
+    found = late_layers.lesions(model, tiny)
+    assert len(found["added"]) == late_layers.BLOCKS
+    names = list(probes.residual_blocks(model))
+    whole = ct.evaluate(model, tiny.x_test, tiny.y_test)[0]
+    with probes.without_blocks(model, names[10:]):
+        without = ct.evaluate(model, tiny.x_test, tiny.y_test)[0]
+    assert found["added_half"] == pytest.approx(without - whole, abs=1e-4)
+    assert ct.evaluate(model, tiny.x_test, tiny.y_test)[0] == whole  # all are back
+
+
+def test_blocks_are_missed_by_how_much_they_change():
+    """Over the arms at their own rates: LayerNorm Scaling at one end, post-norm at the other."""
+    late, half = {}, {}
+    for arm in late_layers.ARMS:
+        rows = runs("late_layers", part="run", arm=arm)
+        late[arm] = np.mean([r["trained"]["change"][10:] for r in rows])
+        half[arm] = np.mean([r["trained"]["added_half"] for r in rows])
+    assert min(late, key=late.get) == min(half, key=half.get) == "scaled"
+    assert max(late, key=late.get) == max(half, key=half.get) == "post"
