@@ -28,6 +28,7 @@ def test_there_are_notebooks():
     chapters = [
         "01_background",
         "02_idea",
+        "02_stream",
         "03_algorithm",
         "04_gradients",
         "04_scale",

@@ -4,18 +4,25 @@ Pre-activation networks of 32 layers on MNIST's 7 x 7 pixels, four epochs, besid
 the rate of each arm is searched on a validation part, with as many steps. Both are also measured
 before training. After every block: which share of the stream's squared length, and which cosine,
 the input has that the shortcuts carry (over all channels and over the eight that it fills), and how
-much of the pixels' variance a ridge regression recovers from the stream. About 2 minutes on a core.
+much of the pixels' variance a ridge regression recovers from the stream.
+
+The rows of part "label" ask for the label, from the stem on: how many unseen images a linear
+classifier gets right that is fitted to the stream, and how many the network's own head does if all
+later branches are silent, so that it reads the stream as the shortcuts carry it; once with the
+head's norm as it is, once with its statistics taken anew from that stream. About 4 minutes.
 
     python -m companion.book.experiments.information
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import companion.torch as ct
 from companion.book.experiments import common
@@ -45,6 +52,63 @@ def readable(features: np.ndarray, pixels: np.ndarray, train: int, choose: int) 
 
     fits = [np.linalg.solve(square + p * np.eye(len(square)), product) for p in PENALTIES]
     return 1 - missed(min(fits, key=lambda w: missed(w, validation)), test)
+
+
+def classified(features: np.ndarray, labels: np.ndarray, train: int, choose: int) -> float:
+    """Return the share of unseen images whose label a linear classifier reads off.
+
+    Ridge regression to one number for each class, the largest of which decides. Fitted and chosen
+    as :func:`readable`, by accuracy.
+    """
+    classes = np.eye(labels.max() + 1)[labels]
+    mean, std = features[:train].mean(0), features[:train].std(0)
+    x = (features - mean) / np.where(std > 1e-6 * std.max(), std, np.inf)
+    y = classes[:train] - classes[:train].mean(0)
+    square, product = x[:train].T @ x[:train], x[:train].T @ y
+    offset = classes[:train].mean(0)
+    validation, test = slice(train, train + choose), slice(train + choose, None)
+
+    def right(weights: np.ndarray, part: slice) -> float:
+        return float(((x[part] @ weights + offset).argmax(1) == labels[part]).mean())
+
+    fits = [np.linalg.solve(square + p * np.eye(len(square)), product) for p in PENALTIES]
+    return right(max(fits, key=lambda w: right(w, validation)), test)
+
+
+def labels_by_block(model: nn.Module, data: Dataset) -> dict[str, Any]:
+    """Return how many labels are read off the image, the stem's output and each block's."""
+    kept = data.validation()
+    images = np.concatenate([kept.x_train, kept.x_test, data.x_test])
+    labels = np.concatenate([kept.y_train, kept.y_test, data.y_test])
+    sizes = len(kept.x_train), len(kept.x_test)
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    found: dict[str, Any] = {"raw": round(classified(flat, labels, *sizes), 4)}
+    found |= {"label": [], "head": [], "head_renormed": []}
+    blocks = list(probes.residual_blocks(model).values())
+    # The plain network has no shortcuts: its stream is brought to the head by the residual one's.
+    carry = [b.shortcut for b in probes.residual_blocks(network(True, 0)).values()]
+    with torch.no_grad():
+        stream = model.stem(torch.from_numpy(images).permute(0, 3, 1, 2))
+        for at in range(len(blocks) + 1):
+            stream = blocks[at - 1](stream) if at else stream
+            features = stream.flatten(1).double().numpy()
+            found["label"].append(round(classified(features, labels, *sizes), 4))
+            carried = stream
+            for shortcut in carry[at:]:
+                carried = shortcut(carried)
+            for key, logits in heads(model.head, carried, sum(sizes)).items():
+                right = (logits.argmax(1).numpy() == labels[sum(sizes) :]).mean()
+                found[key].append(round(float(right), 4))
+    return found
+
+
+def heads(head: nn.Module, stream: Tensor, train: int) -> dict[str, Tensor]:
+    """Return the head's logits of the images after ``train``, its norm as it is and taken anew."""
+    anew = copy.deepcopy(head)
+    anew.norm.reset_running_stats()
+    anew.norm.momentum = None  # the mean over all that it sees, which is one batch
+    anew.train()(stream[:train])
+    return {"head": head(stream[train:]), "head_renormed": anew.eval()(stream[train:])}
 
 
 def by_block(model: nn.Module, data: Dataset) -> dict[str, list[float]]:
@@ -90,6 +154,15 @@ def trained(residual: bool, rate: float, seed: int, data: Dataset, epochs: int) 
     return model.eval()
 
 
+def untrained(residual: bool, seed: int, data: Dataset) -> nn.Module:
+    """Return a network that has not been trained, but whose norms know the images."""
+    model = network(residual, seed).train()
+    with torch.no_grad():
+        for _ in range(20):
+            model(torch.from_numpy(data.x_train[:500]).permute(0, 3, 1, 2))
+    return model.eval()
+
+
 def scaled(data: Dataset) -> Dataset:
     """Return the images with mean 0 and spread 1: else the share says how dark they are."""
     mean, std = data.x_train.mean(), data.x_train.std()
@@ -111,24 +184,36 @@ def main() -> None:
 
         rate = runs.best_rate(score, common.SGD_RATES, residual=residual)
         for seed in SEEDS:
-
-            def make(residual=residual, rate=rate, seed=seed):
-                model = trained(residual, rate, seed, tiny, EPOCHS)
-                accuracy = round(ct.evaluate(model, tiny.x_test, tiny.y_test)[1], 4)
-                return {"test_accuracy": accuracy, **by_block(model, tiny)}
-
-            place = {"part": "run", "residual": residual, "seed": seed}
-            runs.row(make, learning_rate=rate, trained=True, **place)
-
-            def make_untrained(residual=residual, seed=seed):
-                model = network(residual, seed).train()
-                with torch.no_grad():  # the norms' statistics, without a step
-                    for _ in range(20):
-                        model(torch.from_numpy(tiny.x_train[:500]).permute(0, 3, 1, 2))
-                return by_block(model.eval(), tiny)
-
-            runs.row(make_untrained, trained=False, **place)
+            measure(runs, residual, rate, seed, tiny)
     runs.store()
+
+
+def measure(runs: common.Runs, residual: bool, rate: float, seed: int, data: Dataset) -> None:
+    """Keep what is left of the input and of the label, in a network before and after training."""
+    nets: dict[bool, nn.Module] = {}  # made when the first row asks
+
+    def net(is_trained: bool) -> nn.Module:
+        if is_trained not in nets:
+            nets[is_trained] = (
+                trained(residual, rate, seed, data, EPOCHS)
+                if is_trained
+                else untrained(residual, seed, data)
+            )
+        return nets[is_trained]
+
+    def accuracy() -> float:
+        return round(ct.evaluate(net(True), data.x_test, data.y_test)[1], 4)
+
+    place = {"residual": residual, "seed": seed}
+    for part, look in (("run", by_block), ("label", labels_by_block)):
+        runs.row(
+            lambda look=look: {"test_accuracy": accuracy(), **look(net(True), data)},
+            learning_rate=rate,
+            trained=True,
+            part=part,
+            **place,
+        )
+        runs.row(lambda look=look: look(net(False), data), trained=False, part=part, **place)
 
 
 if __name__ == "__main__":

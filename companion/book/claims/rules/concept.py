@@ -170,7 +170,7 @@ def convergence(
     section="2.3, 3.3, 9.6",
     kind="measured",
     statement="they let the network learn more complex features and so perform better",
-    notebook="02_idea",
+    notebook="02_stream",
     test="tests/book/test_page_numbers.py::test_shortcuts_do_not_matter_at_depth_8_and_do_at_44",
     examples={
         HOLDS: {
