@@ -1,0 +1,134 @@
+"""Do the weights of trained residual blocks vary smoothly from block to block? Do their changes?
+
+Stacks of 8 to 64 blocks on digits of 7 x 7 pixels, with a step of 1/L and of 1/√L, from independent
+weights and from blocks that start alike; of one layer a block and of two, with SGD, and of one
+with Adam. Stem and last layer are random and stay: the blocks alone learn, at one rate, which every
+arm and depth has searched by the same call on the last 800 training images.
+
+Of each kind of layer it stores how far neighbours lie apart, relative to their size, after training
+and for the change that training made; the same for blocks in random order (the mean over all
+pairs); and what the network is worth if every second block takes the step of two.
+
+    python -m companion.book.experiments.smoothness
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from companion.book.experiments import common
+from companion.book.experiments.steps import Stack, scores, train
+from companion.data import Dataset, mnist
+
+SEEDS = (0, 1, 2, 3, 4)
+DEPTHS = (8, 16, 32, 64)
+EPOCHS = 4
+RATES = {"sgd": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), "adam": common.ADAM_RATES}
+STEPS = {"1/L": 1.0, "1/√L": 0.5}
+FAMILIES = (("sgd", 1), ("sgd", 2), ("adam", 1))
+
+
+def apart(several: Tensor) -> dict[str, float]:
+    """Return how far matrices (L, n, n) lie apart, over their mean norm, and their cosines.
+
+    "near" is the mean over neighbours, "any" over all pairs, which is what a random order of the
+    same matrices gives on average.
+    """
+    flat = several.flatten(1).double()
+    norms = flat.norm(dim=1)
+    products = flat @ flat.T
+    squares = norms.square()
+    distances = (squares[:, None] + squares - 2 * products).clamp(min=0).sqrt() / norms.mean()
+    cosines = products / norms[:, None] / norms
+    pairs = torch.triu(torch.ones_like(products), diagonal=1) > 0
+    return {
+        "near": float(distances.diagonal(1).mean()),
+        "any": float(distances[pairs].mean()),
+        "near_cosine": float(cosines.diagonal(1).mean()),
+        "any_cosine": float(cosines[pairs].mean()),
+    }
+
+
+def described(stack: Stack, before: list[Tensor], after: list[Tensor], at: int) -> dict[str, float]:
+    """Return the numbers of network ``at``, for each kind of layer in a block."""
+    found = {}
+    for kind in range(stack.layers):
+        mine = slice(1 + kind, -1, stack.layers)
+        first, last = (torch.stack([w[at] for w in all_[mine]]) for all_ in (before, after))
+        changed = last - first
+        name = "last" if kind == stack.layers - 1 else "first"
+        found[f"{name}_moved"] = float(changed.norm() / first.norm())
+        for what, weights in (("weights", last), ("change", changed)):
+            found.update({f"{name}_{what}_{k}": v for k, v in apart(weights).items()})
+    return found
+
+
+def run(stack: Stack, data: Dataset, rate: float) -> dict[int, dict[str, Any]]:
+    """Train one network for each seed, and describe it."""
+    before, after = train(stack, data, SEEDS, [rate] * len(SEEDS), EPOCHS)
+    whole = scores(stack, after, data.x_test, data.y_test)
+    half = scores(stack, after, data.x_test, data.y_test, every=2)
+    train_part = scores(stack, after, data.x_train, data.y_train)
+    names = ("test_loss", "test_accuracy")
+    return {
+        seed: {
+            **{
+                k: round(v, 5)
+                for k, v in {
+                    **dict(zip(names, whole[i], strict=True)),
+                    **{f"half_{k}": v for k, v in zip(names, half[i], strict=True)},
+                    "train_loss": train_part[i][0],
+                    "train_accuracy": train_part[i][1],
+                    **described(stack, before, after, i),
+                }.items()
+            }
+        }
+        for i, seed in enumerate(SEEDS)
+    }
+
+
+def searched(runs: common.Runs, stack: Stack, data: Dataset, place: dict[str, Any]) -> float:
+    """Return the best rate; the first rates of the search are trained side by side."""
+    first = RATES[stack.optimizer]
+    seeds = common.SEARCH_SEEDS
+
+    def several(rates: tuple[float, ...], seed: int) -> dict[float, tuple[float, float]]:
+        _, weights = train(stack, data, [seed] * len(rates), rates, EPOCHS)
+        return dict(zip(rates, scores(stack, weights, data.x_test, data.y_test), strict=True))
+
+    together = functools.cache(lambda seed: several(first, seed))
+
+    def score(rate: float, seed: int) -> tuple[float, float]:
+        loss, accuracy = (together(seed) if rate in first else several((rate,), seed))[rate]
+        if loss != loss:
+            raise FloatingPointError
+        return accuracy, -loss
+
+    return runs.best_rate(score, first, seeds, **place)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    stored = common.Runs("smoothness", __file__)
+    small = mnist().downsampled(2)
+    for optimizer, layers in FAMILIES:
+        for name, power in STEPS.items():
+            for tied in (False, True):
+                for depth in DEPTHS:
+                    arm = Stack(depth, layers, power, tied, optimizer=optimizer)
+                    place = {"optimizer": optimizer, "layers": layers, "step": name, "tied": tied}
+                    place["blocks"] = depth
+                    best = searched(stored, arm, small.validation(), place)
+                    found = functools.cache(lambda arm=arm, best=best: run(arm, small, best))
+                    for seed in SEEDS:
+                        stored.row(
+                            lambda found=found, seed=seed: found()[seed],
+                            **place,
+                            learning_rate=best,
+                            seed=seed,
+                        )
+    stored.store()
