@@ -1,8 +1,8 @@
 """Do the weights of trained residual blocks vary smoothly from block to block? Do their changes?
 
 Stacks of 8 to 64 blocks on digits of 7 x 7 pixels, with a step of 1/L and of 1/√L, from independent
-weights and from blocks that start alike; of one layer a block and of two, with SGD, and of one
-with Adam. Stem and last layer are random and stay: the blocks alone learn, at one rate, which every
+weights and from blocks that start alike; of one layer a block with SGD and with Adam, and of two
+layers with SGD (from independent weights alone). Stem and last layer are random and stay: the blocks alone learn, at one rate, which every
 arm and depth has searched by the same call on the last 800 training images.
 
 Of each kind of layer it stores how far neighbours lie apart, relative to their size, after training
@@ -29,7 +29,12 @@ DEPTHS = (8, 16, 32, 64)
 EPOCHS = 4
 RATES = {"sgd": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), "adam": common.ADAM_RATES}
 STEPS = {"1/L": 1.0, "1/√L": 0.5}
-FAMILIES = (("sgd", 1), ("sgd", 2), ("adam", 1))
+#: Optimiser, layers of a block, and whether blocks start alike.
+FAMILIES = (
+    ("sgd", 1, (False, True)),
+    ("adam", 1, (False, True)),
+    ("sgd", 2, (False,)),
+)
 
 
 def apart(several: Tensor) -> dict[str, float]:
@@ -76,16 +81,13 @@ def run(stack: Stack, data: Dataset, rate: float) -> dict[int, dict[str, Any]]:
     names = ("test_loss", "test_accuracy")
     return {
         seed: {
-            **{
-                k: round(v, 5)
-                for k, v in {
-                    **dict(zip(names, whole[i], strict=True)),
-                    **{f"half_{k}": v for k, v in zip(names, half[i], strict=True)},
-                    "train_loss": train_part[i][0],
-                    "train_accuracy": train_part[i][1],
-                    **described(stack, before, after, i),
-                }.items()
-            }
+            name: round(value, 5)
+            for name, value in {
+                **dict(zip(names, whole[i], strict=True)),
+                **{f"half_{k}": v for k, v in zip(names, half[i], strict=True)},
+                **dict(zip(("train_loss", "train_accuracy"), train_part[i], strict=True)),
+                **described(stack, before, after, i),
+            }.items()
         }
         for i, seed in enumerate(SEEDS)
     }
@@ -115,9 +117,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     stored = common.Runs("smoothness", __file__)
     small = mnist().downsampled(2)
-    for optimizer, layers in FAMILIES:
+    for optimizer, layers, starts in FAMILIES:
         for name, power in STEPS.items():
-            for tied in (False, True):
+            for tied in starts:
                 for depth in DEPTHS:
                     arm = Stack(depth, layers, power, tied, optimizer=optimizer)
                     place = {"optimizer": optimizer, "layers": layers, "step": name, "tied": tied}
