@@ -1,9 +1,10 @@
 """Do the weights of trained residual blocks vary smoothly from block to block? Do their changes?
 
-Stacks of 8 to 64 blocks on digits of 7 x 7 pixels, with a step of 1/L and of 1/√L, from independent
-weights and from blocks that start alike; of one layer a block with SGD and with Adam, and of two
-layers with SGD (from independent weights alone). Stem and last layer are random and stay: the blocks alone learn, at one rate, which every
-arm and depth has searched by the same call on the last 800 training images.
+Stacks of 8 to 64 blocks on digits of 7 x 7 pixels, with a step of 1/L and of 1/√L: of one layer a
+block, with SGD and with Adam, from independent weights and from blocks that start alike; and of two
+layers with SGD, from independent weights. Stem and last layer are random and stay: the blocks alone
+learn, at one rate, which every arm and depth has searched by the same call on the last 800 training
+images.
 
 Of each kind of layer it stores how far neighbours lie apart, relative to their size, after training
 and for the change that training made; the same for blocks in random order (the mean over all
