@@ -8,7 +8,8 @@ images.
 
 Of each kind of layer it stores how far neighbours lie apart, relative to their size, after training
 and for the change that training made; the same for blocks in random order (the mean over all
-pairs); and what the network is worth if every second block takes the step of two.
+pairs); and what the network is worth with half as many steps, each twice as long: with the weights
+of every second block ("skipped"), and with the mean of two neighbours' weights ("merged").
 
     python -m companion.book.experiments.smoothness
 """
@@ -73,11 +74,23 @@ def described(stack: Stack, before: list[Tensor], after: list[Tensor], at: int) 
     return found
 
 
+def merged(stack: Stack, weights: list[Tensor]) -> list[Tensor]:
+    """Return the weights with the first block of each pair replaced by the mean of both."""
+    body = list(weights[1:-1])
+    for at in range(0, len(body), 2 * stack.layers):
+        for kind in range(stack.layers):
+            body[at + kind] = (body[at + kind] + body[at + kind + stack.layers]) / 2
+    return [weights[0], *body, weights[-1]]
+
+
 def run(stack: Stack, data: Dataset, rate: float) -> dict[int, dict[str, Any]]:
     """Train one network for each seed, and describe it."""
     before, after = train(stack, data, SEEDS, [rate] * len(SEEDS), EPOCHS)
     whole = scores(stack, after, data.x_test, data.y_test)
-    half = scores(stack, after, data.x_test, data.y_test, every=2)
+    halves = {
+        "skipped": scores(stack, after, data.x_test, data.y_test, every=2),
+        "merged": scores(stack, merged(stack, after), data.x_test, data.y_test, every=2),
+    }
     train_part = scores(stack, after, data.x_train, data.y_train)
     names = ("test_loss", "test_accuracy")
     return {
@@ -85,7 +98,11 @@ def run(stack: Stack, data: Dataset, rate: float) -> dict[int, dict[str, Any]]:
             name: round(value, 5)
             for name, value in {
                 **dict(zip(names, whole[i], strict=True)),
-                **{f"half_{k}": v for k, v in zip(names, half[i], strict=True)},
+                **{
+                    f"{how}_{k}": v
+                    for how, found in halves.items()
+                    for k, v in zip(names, found[i], strict=True)
+                },
                 **dict(zip(("train_loss", "train_accuracy"), train_part[i], strict=True)),
                 **described(stack, before, after, i),
             }.items()
