@@ -72,7 +72,9 @@ class Browser:
 
 
 def test_there_are_pages() -> None:
-    chapters = "01_background 02_idea 03_algorithm 04_gradients 04_scale 04_conditioning 04_time 05_code"
+    chapters = (
+        "01_background 02_idea 03_algorithm 04_gradients 04_scale 04_conditioning 04_time 05_code"
+    )
     expected = f"welcome {chapters} api/torch"
     assert {f"book/{name}.html" for name in expected.split()} <= set(PAGES)
 
