@@ -34,8 +34,8 @@ STEPS = {"1/L": 1.0, "1/√L": 0.5}
 #: Optimiser, layers of a block, and whether blocks start alike.
 FAMILIES = (
     ("sgd", 1, (False, True)),
-    ("adam", 1, (False, True)),
     ("sgd", 2, (False,)),
+    ("adam", 1, (False, True)),
 )
 
 

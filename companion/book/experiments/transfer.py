@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 DEPTHS = (4, 8, 16, 32, 64)
 EPOCHS = 2
 #: Powers of two: where the search of each optimiser begins, and how far it may go on a side.
-RATES = {"sgd": range(-5, 4), "adam": range(-13, -4)}
+RATES = {"sgd": range(-5, 4), "adam": range(-13, -5)}
 WIDER = 6
 STACKS: dict[str, dict[str, Any]] = {
     "1": {"power": 0.0},
@@ -33,8 +33,13 @@ STACKS: dict[str, dict[str, Any]] = {
     "1/√L": {"power": 0.5},
     "1/L": {"power": 1.0},
 }
-ARMS = [(name, optimizer, False) for optimizer in RATES for name in STACKS]
-ARMS += [("1/√L", "adam", True), ("1/L", "adam", True)]
+#: Step, optimiser, and whether stem and last layer learn too.
+ARMS = [
+    *((name, optimizer, False) for name in ("1/L", "1/√L", "1, normalised") for optimizer in RATES),
+    ("1/L", "adam", True),
+    ("1/√L", "adam", True),
+    *(("1", optimizer, False) for optimizer in RATES),
+]
 
 
 def losses(
