@@ -17,6 +17,7 @@ of every second block ("skipped"), and with the mean of two neighbours' weights 
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import torch
@@ -26,10 +27,10 @@ from companion.book.experiments import common
 from companion.book.experiments.steps import Stack, scores, train
 from companion.data import Dataset, mnist
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2)
 DEPTHS = (8, 16, 32, 64)
 EPOCHS = 4
-RATES = {"sgd": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), "adam": common.ADAM_RATES}
+RATES = {"sgd": (0.3, 1.0, 3.0, 10.0, 30.0, 100.0), "adam": common.ADAM_RATES}
 STEPS = {"1/L": 1.0, "1/√L": 0.5}
 #: Optimiser, layers of a block, and whether blocks start alike.
 FAMILIES = (
@@ -136,19 +137,18 @@ if __name__ == "__main__":
     stored = common.Runs("smoothness", __file__)
     small = mnist().downsampled(2)
     for optimizer, layers, starts in FAMILIES:
-        for name, power in STEPS.items():
-            for tied in starts:
-                for depth in DEPTHS:
-                    arm = Stack(depth, layers, power, tied, optimizer=optimizer)
-                    place = {"optimizer": optimizer, "layers": layers, "step": name, "tied": tied}
-                    place["blocks"] = depth
-                    best = searched(stored, arm, small.validation(), place)
-                    found = functools.cache(lambda arm=arm, best=best: run(arm, small, best))
-                    for seed in SEEDS:
-                        stored.row(
-                            lambda found=found, seed=seed: found()[seed],
-                            **place,
-                            learning_rate=best,
-                            seed=seed,
-                        )
+        for depth in DEPTHS:
+            for (name, power), tied in itertools.product(STEPS.items(), starts):
+                arm = Stack(depth, layers, power, tied, optimizer=optimizer)
+                place = {"optimizer": optimizer, "layers": layers, "step": name, "tied": tied}
+                place["blocks"] = depth
+                best = searched(stored, arm, small.validation(), place)
+                found = functools.cache(lambda arm=arm, best=best: run(arm, small, best))
+                for seed in SEEDS:
+                    stored.row(
+                        lambda found=found, seed=seed: found()[seed],
+                        **place,
+                        learning_rate=best,
+                        seed=seed,
+                    )
     stored.store()
