@@ -135,8 +135,10 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def scores(
     stack: Stack, weights: Sequence[Tensor], images: np.ndarray, labels: np.ndarray, every: int = 1
 ) -> list[tuple[float, float]]:
-    """Return (loss, accuracy) of each network; the loss is nan where it diverged."""
+    """Return (loss, accuracy) of each network; both are nan where it diverged."""
     logits = forward(stack, weights, torch.from_numpy(images).flatten(1), every)
     wanted = torch.from_numpy(labels).expand(len(logits), -1)
     right = (logits.argmax(-1) == wanted).float().mean(1)
-    return list(zip(cross_entropy(logits, wanted).tolist(), right.tolist(), strict=True))
+    losses = cross_entropy(logits, wanted)
+    right[~losses.isfinite()] = math.nan
+    return list(zip(losses.tolist(), right.tolist(), strict=True))
