@@ -33,6 +33,7 @@ def test_there_are_notebooks():
         "04_gradients",
         "04_scale",
         "04_conditioning",
+        "04_time",
         "05_code",
     ]
     assert {"welcome", *chapters} <= {path.stem for path in NOTEBOOKS}

@@ -74,7 +74,7 @@ class Browser:
 
 def test_there_are_pages() -> None:
     chapters = "01_background 02_idea 02_stream 03_algorithm 04_gradients 04_scale 04_conditioning"
-    expected = f"welcome {chapters} 05_code api/torch"
+    expected = f"welcome {chapters} 04_time 05_code 06_budget 08_without 08_production api/torch"
     assert {f"book/{name}.html" for name in expected.split()} <= set(PAGES)
 
 
