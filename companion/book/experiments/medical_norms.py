@@ -17,10 +17,10 @@ from itertools import product
 from typing import Any
 
 import torch
-from torch import nn
 
 import companion.torch as cp
 from companion.book.experiments import common
+from companion.book.experiments.medical import group_norm
 from companion.data import SegmentationDataset, brain
 from companion.metrics import dice
 
@@ -32,17 +32,6 @@ BLOCKS, EPOCHS = 4, 10
 #: Rows and columns of a slice: on the left of the middle, cortex and white matter.
 WINDOW = slice(40, 72), slice(16, 48)
 RATES = (0.03, *common.SGD_RATES[2:], 1.0)
-
-
-def regrouped(model: nn.Module, size: int) -> nn.Module:
-    """Replace every batch norm, in place, by a norm over ``size`` channels of each slice."""
-    for name, child in model.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            channels = child.num_features
-            model.set_submodule(name, nn.GroupNorm(channels // size, channels, eps=child.eps))
-        else:
-            regrouped(child, size)
-    return model
 
 
 def windowed(data: SegmentationDataset) -> SegmentationDataset:
@@ -57,7 +46,7 @@ def trained(
     """Train one network and score it on the test slices of ``data``."""
     model = cp.residual_unet(1, 3, 2, 8, BLOCKS, arm["residual"], seed=seed)
     if size := NORMS[arm["norm"]]:
-        regrouped(model, size)
+        group_norm(model, size)
     settings = {"epochs": epochs, "batch_size": arm["batch_size"], "learning_rate": rate}
     with common.cpu_seconds() as seconds:
         loss = cp.fit(model, data, seed=seed, progress=False, **settings).loss[-1]
