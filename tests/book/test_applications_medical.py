@@ -105,16 +105,6 @@ def test_instance_norm_takes_the_place_of_every_batch_norm():
     assert torch.allclose(medical.instance_norm(layer)(y), expected, atol=1e-5)
 
 
-def cell_of_norms(norm, batch_size, residual):
-    """Mean Dice of grey and white matter in one cell of the table of norms, ten seeds."""
-    of = {"norm": norm, "batch_size": batch_size, "residual": residual}
-    found = runs("medical_norms", part="test", **of)
-    assert [r["seed"] for r in found] == list(range(10))
-    tried = {r["learning_rate"]: r["score"] for r in runs("medical_norms", part="search", **of)}
-    assert len(tried) >= 4 and {max(tried, key=tried.get)} == {r["learning_rate"] for r in found}
-    return np.array([(r["grey"] + r["white"]) / 2 for r in found])
-
-
 def test_group_norm_of_four_channels_takes_four_of_one_slice():
     layer = nn.Sequential(nn.BatchNorm2d(8))
     y = torch.randn(2, 8, 6, 6)

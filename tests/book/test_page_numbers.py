@@ -244,15 +244,6 @@ def test_leaky_stacks_are_level_both_ways_and_their_slope_sets_the_spread():
     assert conditioning.start(tilted, images[:3])["spread"] > 4  # 8 in wide ones
 
 
-def test_stacks_that_are_level_both_ways_train_the_less_the_wider_their_spread():
-    arms = {r["arm"] for r in runs("conditioning", part="level")}
-    assert len(arms) == len(conditioning.SLOPES) + len(conditioning.TILTS)
-    for arm in arms:
-        rows = runs("conditioning", part="level", arm=arm)
-        assert [r["seed"] for r in rows] == list(conditioning.LEVEL_SEEDS)
-        assert all(abs(r["mean_square"] - 1) < 0.01 for r in rows)
-
-
 def test_fixups_stack_starts_with_silent_branches_and_no_logits():
     model = remedies.fixup(0)
     assert not model(torch.randn(3, 1, 7, 7)).any()
