@@ -244,6 +244,23 @@ def test_leaky_stacks_are_level_both_ways_and_their_slope_sets_the_spread():
     assert conditioning.start(tilted, images[:3])["spread"] > 4  # 8 in wide ones
 
 
+def test_level_both_ways_a_wide_spread_costs_something_and_alike_images_more():
+    arms = {r["arm"] for r in runs("conditioning", part="level")}
+    assert len(arms) == len(conditioning.SLOPES) + len(conditioning.TILTS)
+    for arm in arms:
+        rows = runs("conditioning", part="level", arm=arm)
+        assert [r["seed"] for r in rows] == list(conditioning.LEVEL_SEEDS)
+        assert all(abs(r["mean_square"] - 1) < 0.01 for r in rows)
+
+    def reached(arm):
+        of = {"part": "level", "arm": arm}
+        return np.nan_to_num(results.column("conditioning", "train_accuracy", **of), nan=0.1)
+
+    lost = results.difference(reached("slope 0.8, 1.57"), reached("slope 0.8"))
+    assert lost.sure and lost.mean < -0.05
+    assert reached("slope 0").mean() < 0.5 < reached("slope 0.8, 0.65").mean()
+
+
 def test_fixups_stack_starts_with_silent_branches_and_no_logits():
     model = remedies.fixup(0)
     assert not model(torch.randn(3, 1, 7, 7)).any()
