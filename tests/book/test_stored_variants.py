@@ -121,6 +121,8 @@ def test_networks_that_do_without_norms_need_the_longer_training():
         assert short < min(with_norms) - 0.05 and long > short + 0.1, arm
     longer = results.column("merges", "accuracy", part="test", arm="bare_add", epochs=12)
     assert longer.min() > 0.95
+    steady = results.column("merges", "accuracy", part="test", arm="norm_free", epochs=4)
+    assert steady.min() > 0.9  # the exception: its kernels are held in every step
 
 
 def test_arms_without_norms_have_none_and_start_with_the_same_weights(experiment):
