@@ -103,3 +103,12 @@ def test_instance_norm_takes_the_place_of_every_batch_norm():
     y = torch.randn(2, 8, 6, 6)
     expected = nn.InstanceNorm2d(8, affine=True)(y)
     assert torch.allclose(medical.instance_norm(layer)(y), expected, atol=1e-5)
+
+
+def test_group_norm_of_four_channels_takes_four_of_one_slice():
+    layer = nn.Sequential(nn.BatchNorm2d(8))
+    y = torch.randn(2, 8, 6, 6)
+    found = medical.group_norm(layer, 4)(y)
+    groups = y.view(2, 2, -1)
+    expected = (groups - groups.mean(-1, keepdim=True)) / groups.std(-1, keepdim=True, correction=0)
+    assert torch.allclose(found.view(2, 2, -1), expected, atol=1e-4)

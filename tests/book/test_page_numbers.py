@@ -232,6 +232,35 @@ def test_only_the_spread_and_the_stream_differ_and_one_level_stack_trains():
     assert min(accuracy[arm].min() for arm in arms - level) > 0.84
 
 
+def test_leaky_stacks_are_level_both_ways_and_their_slope_sets_the_spread():
+    images = torch.randn(20, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    for slope, spread in ((1.0, 0.0), (0.9, 0.55), (0.8, 2.41)):
+        model = conditioning.leaky(slope, 0.0, images[:3], seed=1)
+        found = conditioning.start(model, images[:3])
+        assert abs(found["mean_square"] - 1) < 1e-3
+        assert abs(found["spread"] - spread) < 0.001 + 0.3 * spread
+        assert abs(conditioning.forward(model, images)["forward"] - 1) < 0.1
+    tilted = conditioning.leaky(1.0, 0.3, images[:3], seed=1)
+    assert conditioning.start(tilted, images[:3])["spread"] > 4  # 8 in wide ones
+
+
+def test_level_both_ways_a_wide_spread_costs_something_and_alike_images_more():
+    arms = {r["arm"] for r in runs("conditioning", part="level")}
+    assert len(arms) == len(conditioning.SLOPES) + len(conditioning.TILTS)
+    for arm in arms:
+        rows = runs("conditioning", part="level", arm=arm)
+        assert [r["seed"] for r in rows] == list(conditioning.LEVEL_SEEDS)
+        assert all(abs(r["mean_square"] - 1) < 0.01 for r in rows)
+
+    def reached(arm):
+        of = {"part": "level", "arm": arm}
+        return np.nan_to_num(results.column("conditioning", "train_accuracy", **of), nan=0.1)
+
+    lost = results.difference(reached("slope 0.8, 1.57"), reached("slope 0.8"))
+    assert lost.sure and lost.mean < -0.05
+    assert reached("slope 0").mean() < 0.5 < reached("slope 0.8, 0.65").mean()
+
+
 def test_fixups_stack_starts_with_silent_branches_and_no_logits():
     model = remedies.fixup(0)
     assert not model(torch.randn(3, 1, 7, 7)).any()

@@ -121,6 +121,8 @@ def test_networks_that_do_without_norms_need_the_longer_training():
         assert short < min(with_norms) - 0.05 and long > short + 0.1, arm
     longer = results.column("merges", "accuracy", part="test", arm="bare_add", epochs=12)
     assert longer.min() > 0.95
+    steady = results.column("merges", "accuracy", part="test", arm="norm_free", epochs=4)
+    assert steady.min() > 0.9  # the exception: its kernels are held in every step
 
 
 def test_arms_without_norms_have_none_and_start_with_the_same_weights(experiment):
@@ -129,7 +131,7 @@ def test_arms_without_norms_have_none_and_start_with_the_same_weights(experiment
         arm: sum(isinstance(m, ct.BatchNorm2d) for m in merges.images(arm, 0).modules())
         for arm in merges.IMAGES
     }
-    without = {"bare_plain", "bare_add", "skip_init", "fixup"}
+    without = {"bare_plain", "bare_add", "skip_init", "fixup", "norm_free"}
     assert {arm for arm, count in norms.items() if not count} == without
     kept, bare = (dict(merges.images(arm, 0).named_parameters()) for arm in ("scale", "skip_init"))
     name = "stages.1.2.branch.conv1.weight"
@@ -137,6 +139,25 @@ def test_arms_without_norms_have_none_and_start_with_the_same_weights(experiment
     for arm in merges.BARE:
         model = merges.transformer(arm, 30, 0)
         assert not any(isinstance(m, torch.nn.LayerNorm) for m in model.modules())
+
+
+def test_kernels_of_the_norm_free_network_are_standardised_and_its_factors_predicted(experiment):
+    merges = experiment("merges")
+    model = merges.images("norm_free", 0)
+    for name, conv in model.named_modules():
+        if isinstance(conv, ct.Conv2d):
+            kernel = conv.weight.detach().flatten(1)
+            assert kernel.mean(1).abs().max() < 1e-6
+            gain = 2 / (1 - 1 / np.pi) if "branch" in name else 1
+            assert torch.allclose((kernel**2).sum(1), torch.full((len(kernel),), gain).float())
+    predicted = [block.branch.norm1.factor**-2 for stage in model.stages for block in stage]
+    first = [1 + 0.04 * n for n in range(6)]
+    assert np.allclose(predicted[:6], first) and np.isclose(predicted[6], first[5] / 2 + 0.04)
+    with torch.no_grad():
+        conv = model.stages[0][0].branch.conv2
+        y = torch.relu(torch.randn(500, 8, 3, 3, generator=torch.Generator().manual_seed(0)))
+        variance = conv(y)[:, :, 1, 1].var(dim=0).mean()  # in the middle, away from the border
+    assert abs(variance - 1) < 0.1
 
 
 def test_every_merge_starts_where_its_page_says(experiment):

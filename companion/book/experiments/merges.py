@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 import companion.torch as cp
 from companion import architectures, weights
 from companion.book.experiments import common
+from companion.book.experiments.remedies import Times
 from companion.data import dates, digits8
 from companion.torch.hyper_connections import WidthConnection, rms_norm
 from companion.torch.transformer import NormalizedBranch
@@ -39,9 +41,12 @@ MERGES += ("depth_attention",)
 #: Without any norm, not even the last. ReZero is one of them; "rezero" above is its scale alone.
 BARE = ("bare", "bare_rezero")
 IMAGES = ("plain", "add", "scale", "layer_scale", "highway", "stochastic_depth", "dense")
-IMAGES += ("reversible", "bare_plain", "bare_add", "skip_init", "fixup")
+IMAGES += ("reversible", "bare_plain", "bare_add", "skip_init", "fixup", "norm_free")
 #: With norms and without, their rates searched over two seeds; for twelve epochs as well.
 COMPARED = ("plain", "add", "scale", "bare_plain", "bare_add", "skip_init", "fixup")
+COMPARED += ("norm_free",)
+#: On each branch of the arm "norm_free", and what its weights are multiplied by after a ReLU.
+ALPHA, GAMMA = 0.2, (2 / (1 - 1 / np.pi)) ** 0.5
 
 
 def transformer(arm: str, vocabulary: int, seed: int) -> nn.Sequential:
@@ -86,10 +91,10 @@ def images(arm: str, seed: int) -> nn.Module:
         for stage in model.stages:
             for block in stage:
                 block.merge = merges[arm](block.branch.conv2.out_channels)
-    if arm.startswith("bare") or arm == "skip_init":
+    if arm.startswith("bare") or arm in ("skip_init", "norm_free"):
         biased(model)
     weights.initialize(model, seed)
-    return model
+    return norm_free(model) if arm == "norm_free" else model
 
 
 def biased(model: nn.Module) -> None:
@@ -100,6 +105,45 @@ def biased(model: nn.Module) -> None:
                 setattr(module, name, nn.Identity())
             elif isinstance(child, cp.Conv2d):
                 child.bias = nn.Parameter(torch.zeros(child.out_channels))
+
+
+class Standardized(nn.Module):
+    """A kernel with mean 0 and mean square ``gamma``^2 / N for each channel out, times its gain.
+
+    N is the number of weights of that channel. The gain is learned, from 1.
+    """
+
+    def __init__(self, channels: int, gamma: float) -> None:
+        super().__init__()
+        self.gamma, self.gain = gamma, nn.Parameter(torch.ones(channels))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        flat = weight.flatten(1)
+        centred = flat - flat.mean(1, keepdim=True)
+        length = centred.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        return (self.gamma * self.gain[:, None] * centred / length).view_as(weight)
+
+
+def norm_free(model: nn.Module) -> nn.Module:
+    """Return the network that has lost its norms as an NF-ResNet, x + alpha f(x / beta).
+
+    Brock et al. 2021, arXiv 2101.08692: beta is the root of the variance that is predicted for x
+    at the start. It grows by alpha^2 with each block; where the shortcut fills new channels with
+    zeros, as many as there are, the mean over the channels is halved. Kernels are standardised,
+    those that read a ReLU's output with gamma.
+    """
+    variance = 1.0
+    for stage in model.stages:
+        for block in stage:
+            block.branch.norm1 = Times(variance**-0.5)
+            block.branch.append(Times(ALPHA))
+            wider = isinstance(block.shortcut, cp.ZeroPad)
+            variance = variance / (2 if wider else 1) + ALPHA**2
+    for name, module in list(model.named_modules()):
+        if isinstance(module, cp.Conv2d):
+            kernel = Standardized(module.out_channels, GAMMA if "branch" in name else 1.0)
+            parametrize.register_parametrization(module, "weight", kernel)
+    return model
 
 
 def learnt(model: nn.Module, x: np.ndarray) -> dict[str, list]:
