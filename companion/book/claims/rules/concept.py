@@ -215,8 +215,9 @@ def features(
     if gain_at_56 < max(0.01, margin_at_56):
         return Verdict(FAILS, better)
     represented = (
-        "a residual network can represent functions that a plain one of its width cannot, and one "
-        "with twice the channels inside its blocks can, where the stream is not negative; but the "
+        "a residual network no wider than its input can represent functions that a plain one of "
+        "that width cannot, and one with twice the channels inside its blocks can, where the "
+        "stream is not negative; but the "
         f"plain network of 56 layers ({plain_at_56:g}) could also represent what that of 8 layers "
         f"does ({plain_at_8:g})"
     )
