@@ -112,3 +112,29 @@ def test_group_norm_of_four_channels_takes_four_of_one_slice():
     groups = y.view(2, 2, -1)
     expected = (groups - groups.mean(-1, keepdim=True)) / groups.std(-1, keepdim=True, correction=0)
     assert torch.allclose(found.view(2, 2, -1), expected, atol=1e-4)
+
+
+NORMS = [(n, b, r) for n in ("batch", "group", "instance") for b in (2, 8) for r in (True, False)]
+
+
+@pytest.mark.parametrize("norm, batch_size, residual", NORMS)
+def test_every_cell_of_norms_has_ten_seeds_and_its_best_rate(norm, batch_size, residual):
+    of = {"norm": norm, "batch_size": batch_size, "residual": residual}
+    found = runs("medical_norms", part="test", **of)
+    assert [row["seed"] for row in found] == list(range(10))
+    searched = results.runs("medical_norms", part="search", **of)
+    tried = {row["learning_rate"]: row["score"] or [-1] for row in searched}
+    assert len(tried) >= 4
+    assert {max(tried, key=tried.get)} == {row["learning_rate"] for row in found}
+
+
+def test_warm_up_and_place_of_the_norm_have_rates_of_their_own():
+    tests = [row for row in results.runs("warmup") if row["part"] == "test"]
+    arms = {(row["norm"], row["share"]) for row in tests}
+    assert len(arms) == 6 and len(tests) == 18
+    for norm, share in arms:
+        of = {"norm": norm, "share": share}
+        searched = results.runs("warmup", part="search", **of)
+        tried = {row["learning_rate"]: row["score"] or [-1] for row in searched}
+        mine = {r["learning_rate"] for r in tests if (r["norm"], r["share"]) == (norm, share)}
+        assert len(tried) >= 4 and mine == {max(tried, key=tried.get)}
