@@ -102,7 +102,8 @@ def ladder(
 
 
 def by_images(runs: common.Runs, seeds: Iterable[int]) -> None:
-    digits, held = digits8(), digits8().validation(images.HELD_OUT)
+    digits = digits8()
+    held = digits.validation(images.HELD_OUT)
     for residual in (True, False):
         build = images.cifar_style(DEPTH, residual)
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 import companion.torch as cp
 from companion import weights
@@ -35,6 +36,12 @@ ARMS: dict[str, tuple[str, ...]] = {
     "folded, He's weights": ("folded",),
     "folded, the fold's start": ("folded",),
 }
+
+
+def fused(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return kernel and bias of a convolution and the norm behind it, in evaluation mode."""
+    mean, variance = norm.running_mean, norm.running_var
+    return fuse_conv_bn_weights(weight, None, mean, variance, norm.eps, norm.weight, norm.bias)
 
 
 class Branches(nn.Module):
@@ -70,12 +77,8 @@ class Branches(nn.Module):
         if self.own_norm is not None:
             same = nn.init.dirac_(torch.empty_like(self.conv.weight))
             parts.append((same, self.own_norm))
-        kernel, bias = torch.zeros_like(self.conv.weight), torch.zeros(len(self.conv.weight))
-        for weight, norm in parts:
-            factor = norm.weight / (norm.running_var + norm.eps).sqrt()
-            kernel = kernel + factor[:, None, None, None] * weight
-            bias = bias + norm.bias - factor * norm.running_mean
-        return kernel.detach(), bias.detach()
+        kernels, biases = zip(*(fused(*part) for part in parts), strict=True)
+        return torch.stack(kernels).sum(0).detach(), torch.stack(biases).sum(0).detach()
 
 
 class Plain(nn.Module):
@@ -113,10 +116,10 @@ def folded(model: nn.Sequential) -> nn.Sequential:
     """Return the plain stack that computes what ``model`` does in evaluation mode."""
     plain = network(("folded",), 0)
     stem, blocks, head = model
-    first = stem[1].weight / (stem[1].running_var + stem[1].eps).sqrt()
+    kernel, bias = fused(stem[0].weight, stem[1])
     with torch.no_grad():
-        plain[0][0].weight.copy_(first[:, None, None, None] * stem[0].weight)
-        plain[0][0].bias.copy_(stem[1].bias - first * stem[1].running_mean)
+        plain[0][0].weight.copy_(kernel)
+        plain[0][0].bias.copy_(bias)
         for new, block in zip(plain[1], blocks, strict=True):
             kernel, bias = block.folded()
             new.conv.weight.copy_(kernel)

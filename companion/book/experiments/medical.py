@@ -13,7 +13,7 @@ rounding. About half an hour on one core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -57,6 +57,18 @@ def instance_norm(model: nn.Module) -> nn.Module:
     return group_norm(model, 1)
 
 
+def scored(
+    module: Any, model: Any, data: SegmentationDataset, seed: int, **settings: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Train a network; return its labels of the test slices, and the numbers of a row."""
+    with common.cpu_seconds() as seconds:
+        history = module.fit(model, data, seed=seed, progress=False, **settings)
+    predicted = module.predict(model, data.x_test).argmax(-1)
+    _, grey, white = dice(predicted, data.y_test, 3)
+    row = {"last_epoch_loss": round(history.loss[-1], 4), "cpu_seconds": round(seconds[0], 2)}
+    return predicted, {"grey": round(float(grey), 4), "white": round(float(white), 4), **row}
+
+
 def trained(
     data: SegmentationDataset, arm: dict[str, Any], seed: int, epochs: int, rate: float
 ) -> dict[str, Any]:
@@ -66,28 +78,30 @@ def trained(
     if arm["norm"] == "instance":
         instance_norm(model)
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": 2, "learning_rate": rate}
-    with common.cpu_seconds() as seconds:
-        history = module.fit(model, data, seed=seed, progress=False, **settings)
-    row = {"last_epoch_loss": round(history.loss[-1], 4), "cpu_seconds": round(seconds[0], 2)}
-    predicted = module.predict(model, data.x_test).argmax(-1)
+    predicted, row = scored(module, model, data, seed, **settings)
     if HEIGHT in data.z_test:
         (at,) = (data.z_test == HEIGHT).nonzero()[0]
         drawn[(*arm.values(), seed)] = ["".join(map(str, line)) for line in predicted[at]]
-    _, grey, white = dice(predicted, data.y_test, 3)
-    return {"grey": round(float(grey), 4), "white": round(float(white), 4), **row}
+    return row
 
 
-def searched(runs: common.Runs, slices: SegmentationDataset, arm: dict[str, Any]) -> float:
+def searched(
+    runs: common.Runs,
+    slices: SegmentationDataset,
+    arm: dict[str, Any],
+    seeds: tuple[int, ...],
+    train: Callable[..., dict[str, Any]] = trained,
+    rates: tuple[float, ...] = common.SGD_RATES,
+) -> float:
     """The rate with the highest mean Dice on the validation slices, after about as many steps."""
     held = slices.validation()
     epochs = round(EPOCHS * len(slices.x_train) / len(held.x_train))
 
     def score(rate: float, seed: int) -> float:
-        row = trained(held, arm, seed, epochs, rate)
+        row = train(held, arm, seed, epochs, rate)
         return (row["grey"] + row["white"]) / 2
 
-    seeds = SEARCH_SEEDS[arm["norm"]]
-    return runs.best_rate(score, common.SGD_RATES, seeds, **arm, epochs=epochs)
+    return runs.best_rate(score, rates, seeds, **arm, epochs=epochs)
 
 
 def plan() -> Iterator[tuple[str, dict[str, Any], int, int]]:
@@ -119,7 +133,7 @@ def measure() -> None:
     for part, arm, seed, epochs in plan():
         network = tuple(arm.values())[1:]  # in TensorFlow with PyTorch's rate
         if network not in rates:
-            rates[network] = searched(runs, slices, arm)
+            rates[network] = searched(runs, slices, arm, SEARCH_SEEDS[arm["norm"]])
         rate = rates[network]
         place = {"part": part, **arm, "epochs": epochs, "learning_rate": rate, "seed": seed}
         runs.row(lambda a=arm, s=seed, e=epochs, r=rate: trained(slices, a, s, e, r), **place)

@@ -20,15 +20,14 @@ import torch
 
 import companion.torch as cp
 from companion.book.experiments import common
-from companion.book.experiments.medical import group_norm
+from companion.book.experiments.medical import EPOCHS, group_norm, scored, searched
 from companion.data import SegmentationDataset, brain
-from companion.metrics import dice
 
 SEEDS, SEARCH_SEEDS = range(10), (17,)
 #: Channels in a group of the norm that stands in each batch norm's place; 0 leaves that.
 NORMS = {"batch": 0, "group": 4, "instance": 1}
 BATCHES = (2, 8)
-BLOCKS, EPOCHS = 4, 10
+BLOCKS = 4
 #: Rows and columns of a slice: on the left of the middle, cortex and white matter.
 WINDOW = slice(40, 72), slice(16, 48)
 RATES = (0.03, *common.SGD_RATES[2:], 1.0)
@@ -48,23 +47,7 @@ def trained(
     if size := NORMS[arm["norm"]]:
         group_norm(model, size)
     settings = {"epochs": epochs, "batch_size": arm["batch_size"], "learning_rate": rate}
-    with common.cpu_seconds() as seconds:
-        loss = cp.fit(model, data, seed=seed, progress=False, **settings).loss[-1]
-    _, grey, white = dice(cp.predict(model, data.x_test).argmax(-1), data.y_test, 3)
-    row = {"last_epoch_loss": round(loss, 4), "cpu_seconds": round(seconds[0], 2)}
-    return {"grey": round(float(grey), 4), "white": round(float(white), 4), **row}
-
-
-def searched(runs: common.Runs, data: SegmentationDataset, arm: dict[str, Any]) -> float:
-    """The rate with the highest mean Dice on the validation slices, after about as many steps."""
-    held = data.validation()
-    epochs = round(EPOCHS * len(data.x_train) / len(held.x_train))
-
-    def score(rate: float, seed: int) -> float:
-        row = trained(held, arm, seed, epochs, rate)
-        return (row["grey"] + row["white"]) / 2
-
-    return runs.best_rate(score, RATES, SEARCH_SEEDS, **arm, epochs=epochs)
+    return scored(cp, model, data, seed, **settings)[1]
 
 
 def measure() -> None:
@@ -74,7 +57,7 @@ def measure() -> None:
         {"norm": norm, "batch_size": size, "residual": residual}
         for norm, size, residual in product(NORMS, BATCHES, (True, False))
     ]
-    rates = [searched(runs, slices, arm) for arm in arms]
+    rates = [searched(runs, slices, arm, SEARCH_SEEDS, trained, RATES) for arm in arms]
     for seed in SEEDS:
         for arm, rate in zip(arms, rates, strict=True):
             place = {"part": "test", **arm, "epochs": EPOCHS, "learning_rate": rate, "seed": seed}

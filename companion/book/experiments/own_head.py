@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import companion.torch as ct
 from companion.book.experiments import common
 from companion.book.experiments.information import classified, readable, scaled
+from companion.book.experiments.late_layers import streams
 from companion.data import Dataset, mnist
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -38,16 +39,6 @@ def trained(residual: bool, rate: float, seed: int, data: Dataset) -> nn.Sequent
     how: dict[str, Any] = {"epochs": EPOCHS, "optimizer": "adam", "learning_rate": rate}
     ct.fit(model, data, batch_size=64, seed=seed, progress=False, **how)
     return model.eval()
-
-
-@torch.no_grad()
-def streams(model: nn.Sequential, images: Tensor) -> list[Tensor]:
-    """Return what the stem puts out and the stream behind each block, each (N, 64)."""
-    inner = model[1]
-    found = [inner.stem(images.flatten(1))]
-    for block in inner.blocks:
-        found.append(block(found[-1]))
-    return found
 
 
 @torch.no_grad()
