@@ -90,10 +90,11 @@ def dense(model: nn.Sequential) -> list[nn.Linear]:
 def level(model: nn.Sequential, images: Tensor) -> None:
     """Multiply all weights of the blocks by what makes the mean square over the images 1."""
     mean = sum(at[0] for at in squares(model, images)) / len(images)
+    layers = dense(model)
     with torch.no_grad():
         # Without biases the Jacobian is of degree 1 in the weights of each layer.
-        for layer in dense(model):
-            layer.weight *= mean ** (-0.5 / len(dense(model)))
+        for layer in layers:
+            layer.weight *= mean ** (-0.5 / len(layers))
 
 
 def leaky(slope: float, tilt: float, images: Tensor, seed: int) -> nn.Sequential:
