@@ -15,22 +15,21 @@ from companion import data, reference
 from tools import kernels, stills
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def compute(browser):
     """Evaluate an expression with the scripts of a figure on an empty page."""
-    pages = []
+    pages = {}
 
     def evaluate(name: str, expression: str, argument: object = None):
-        page = browser.new_page()
-        pages.append(page)
-        for script in stills.scripts(name):
-            page.add_script_tag(path=script)
-        if name == "digit":
-            page.add_script_tag(path=LIVE / name / "kernels.js")
-        return page.evaluate(expression, argument)
+        if name not in pages:
+            pages[name] = browser.new_page()
+            kernels = [LIVE / name / "kernels.js"] if name == "digit" else []
+            for script in [*stills.scripts(name), *kernels]:
+                pages[name].add_script_tag(path=script)
+        return pages[name].evaluate(expression, argument)
 
     yield evaluate
-    for page in pages:
+    for page in pages.values():
         page.close()
 
 
@@ -97,6 +96,12 @@ def test_a_block_and_its_stack_are_the_references(a, shortcut, x, compute):
         value = stack(np.array([[x]]))
         slope = stack.backward(np.ones((1, 1)))
         np.testing.assert_allclose([row["value"], row["slope"]], [value[0, 0], slope[0, 0]], 1e-6)
+
+
+def test_the_slopes_that_chapter_2_states(compute):
+    stack = "shortcut => companionLive.block.stack(0.5, shortcut, 10, 1).slope"
+    assert compute("block", stack, 0) == pytest.approx(3.4e-4, abs=1e-5)
+    assert compute("block", stack, 1) == pytest.approx(1.46, abs=0.01)
 
 
 def test_the_slope_of_a_block_is_the_shortcuts_plus_the_branchs(compute):
