@@ -194,6 +194,15 @@ def test_the_kernels_are_loaded_when_somebody_draws(opened):
     assert inked(page) > 20
 
 
+def test_a_tap_on_the_still_pad_opens_it(opened):
+    page = opened("digit", has_touch=True, viewport={"width": 390, "height": 900})
+    page.wait_for_selector(".live-on")
+    box = page.locator(".live-pad").bounding_box()
+    page.touchscreen.tap(box["x"] + 20, box["y"] + 20)
+    page.wait_for_selector(".live-pad[role=application]")
+    assert inked(page) == 0
+
+
 def test_a_digit_is_drawn_with_the_mouse(pad):
     box = pad.locator(".live-pad").bounding_box()
     empty = pad.locator(".live-maps").inner_html()
@@ -272,3 +281,12 @@ def test_every_word_of_a_figure_stands_in_the_catalogue():
         code = re.sub(r"(?m)//.*$", "", re.sub(r"(?s)/\*.*?\*/", "", text))
         sentences = re.findall(r"[\"'`]([A-Z][a-z]+ [^\"'`]*)[\"'`]", code)
         assert not sentences, (name, sentences)
+
+
+def test_each_figure_stands_in_its_chapter():
+    chapters = {"chain": "01_", "block": "02_", "digit": "03_", "depth": "04_"}
+    assert set(chapters) == set(stills.FIGURES)
+    for path in sorted(LIVE.parents[1].glob("*.ipynb")):
+        for name in re.findall(r"\{live-figure\} (\w+)", path.read_text("utf-8")):
+            assert path.name.startswith(chapters.pop(name, path.name)), (path.name, name)
+    assert not chapters

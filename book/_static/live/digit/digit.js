@@ -227,6 +227,7 @@
     const wanted = controls.querySelector(".live-load");
     controls.disabled = false;
     for (const control of controls.querySelectorAll("input, button")) control.disabled = control !== wanted;
+    place.querySelector(".live-pad").addEventListener("pointerdown", () => wanted.click());
     wanted.addEventListener("click", () => {
       wanted.disabled = true;
       const script = live.html("script", { src: new URL("kernels.js", address) });
