@@ -25,7 +25,7 @@ CELL = """\
 # Does nothing where the page's packages are installed, as they are in the book's checkout.
 import subprocess
 import sys
-from importlib import invalidate_caches
+from importlib import import_module, invalidate_caches
 from importlib.util import find_spec
 
 PACKAGE = ""
@@ -43,7 +43,7 @@ if not all(map(find_spec, ["companion", *NEEDS.values()])):
     subprocess.check_call([*pip, f"residual-companion[{extras}] @ {PACKAGE}"])
     invalidate_caches()
 if "tensorflow" in NEEDS and find_spec("triton"):
-    import triton  # after TensorFlow it would end the process: tensorflow issue 124205
+    import_module("triton")  # after TensorFlow it would end the process: its issue 124205
 """
 
 
