@@ -41,12 +41,13 @@ SYMBOLS = {
 
 
 def plain(latex: str) -> str:
-    """Return a short formula as words of a sentence: ``2^L``, ``1/√L``, ``∂F/∂x``."""
+    """Return a short formula as words of a sentence: ``2^L``, ``1/√L``, ``∂F / ∂x``."""
     text = re.sub(r"\\(?:mathrm|mathbf|text|operatorname)\{([^{}]*)\}", r"\1", latex)
     text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", text)
-    text = re.sub(r"\\([A-Za-z]+) ?", lambda found: SYMBOLS.get(found[1], found[1]), text)
+    text = re.sub(r"\\([A-Za-z]+)", lambda found: SYMBOLS.get(found[1], found[1]), text)
     text = re.sub(r"\\[,;:! ]", " ", text)
-    return " ".join(re.sub(r"[\\{}$]|\^\\?circ", "", text).split())
+    text = re.sub(r"(?<=[√∂]) ", "", text)
+    return " ".join(re.sub(r"[\\{}$]", "", text).split())
 
 
 def is_prose(node: nodes.Node) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import citation
 from docutils import nodes
 from page_facts import WORDS_PER_MINUTE, reading_minutes
-from page_head import ROOT, words_of
+from page_head import ROOT, label, words_of
 from page_map import page_map
 from published import binder_url, colab_url, published, source_url
 from sphinx.application import Sphinx
@@ -101,7 +101,7 @@ def add(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: An
     context["body_head"], context["body_rest"] = divided(context["body"])
     places = page_map()[page]
     for name, pages in (("before", places.needs), ("after", places.next)):
-        context[name] = [(pathto(p), app.env.titles[p].astext()) for p in pages]
+        context[name] = [(pathto(p), label(app.env, p), app.env.titles[p].astext()) for p in pages]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

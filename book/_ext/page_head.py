@@ -14,7 +14,6 @@ from typing import Any
 
 from citation import TEXT_LICENCE, Book, book
 from docutils import nodes
-from exercise_numbers import chapter
 from page_facts import description, reading_minutes
 from page_map import page_map
 from published import published
@@ -49,22 +48,26 @@ class Head:
     data: str  # JSON-LD, "" where a page is neither the book nor a part of it
 
 
-def number(page: str) -> int:
+def label(env: BuildEnvironment, page: str) -> str:
+    """Return a page's label, as 4 or 4B where chapters are numbered so, "" where it has none."""
+    given = getattr(env, "page_labels", None)
+    if given is not None:
+        return given.get(page, "")
+    found = re.match(r"0*(\d+)_", page.rpartition("/")[2])
+    return found[1] if found else ""
+
+
+def number(env: BuildEnvironment, page: str) -> int:
     """Return the chapter of a page, 0 where it is of none."""
-    return int(re.sub(r"\D", "", chapter(page)) or 0)
+    return int(re.sub(r"\D", "", label(env, page)) or 0)
 
 
-def chapters() -> int:
-    """Return how many chapters the book has."""
-    return max(number(page) for page in page_map())
-
-
-def card_of(page: str, title: str) -> Card:
+def card_of(env: BuildEnvironment, page: str, title: str) -> Card:
     """Return the card of a page."""
-    cited = book()
+    cited, chapters = book(), max(number(env, p) for p in page_map())
     if page == ROOT:
-        return Card(cited.title, "", 0, chapters())
-    return Card(title, cited.title, number(page), chapters())
+        return Card(cited.title, "", "", 0, chapters)
+    return Card(title, cited.title, label(env, page), number(env, page), chapters)
 
 
 def terms(env: BuildEnvironment) -> dict[str, list[str]]:
@@ -148,11 +151,11 @@ def head(app: Sphinx, page: str, title: str, document: nodes.document | None) ->
     elif page in page_map() and document is not None:
         minutes, subjects = reading_minutes(document), teaches(document, page, app.env)
         said = lesson(shown, about, cited, language, minutes, subjects)
-        said |= {"position": number(page)} if number(page) else {}
+        said |= {"position": number(app.env, page)} if number(app.env, page) else {}
         said |= {"url": address} if address else {}
         short = {k: v for k, v in book_said.items() if k in ("@type", "name", "url")}
         data = structured(said | {"isPartOf": short})
-    card = f"{base}{FOLDER}/{card_of(page, shown).name}" if base else ""
+    card = f"{base}{FOLDER}/{card_of(app.env, page, shown).name}" if base else ""
     return Head(shown, about, "book" if page == ROOT else "article", address, card, SIZE, data)
 
 

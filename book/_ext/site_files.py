@@ -101,7 +101,7 @@ def cards(app: Sphinx) -> None:
     wanted = set()
     if published():
         for page in sorted(app.env.found_docs):
-            wanted.add(write(card_of(page, app.env.titles[page].astext()), folder))
+            wanted.add(write(card_of(app.env, page, app.env.titles[page].astext()), folder))
     tidy(folder, wanted)
 
 

@@ -26,10 +26,11 @@ SMALLEST = 44
 
 @dataclass(frozen=True)
 class Card:
-    """What a card shows; ``chapter`` is 0 where a page is of no chapter."""
+    """What a card shows; ``label`` is that of the page, and ``chapter`` 0 where it is of none."""
 
     title: str
     book: str
+    label: str = ""
     chapter: int = 0
     chapters: int = 9
 
@@ -84,11 +85,7 @@ def art(chapter: int, chapters: int) -> Image.Image:
     else:
         canvas.stack(6, (float(MARGIN), 365, SIZE[0] - MARGIN - 20, 605), 8)
     canvas.mark(MARGIN, 58, 44)
-    image = canvas.finished()
-    if chapter:
-        x = place(chapter, chapters)
-        ImageDraw.Draw(image).text((x, 582), str(chapter), STREAM, face("serif-bold", 34), "ms")
-    return image
+    return canvas.finished()
 
 
 def place(chapter: int, chapters: int) -> float:
@@ -117,6 +114,9 @@ def draw(card: Card) -> Image.Image:
     """Return the picture."""
     image = art(card.chapter, card.chapters).copy()
     pen = ImageDraw.Draw(image)
+    if card.chapter:
+        x = place(card.chapter, card.chapters)
+        pen.text((x, 582), card.label, STREAM, face("serif-bold", 34), "ms")
     pen.text((MARGIN + 96, 91), card.book, SOFT, face("serif-bold", 30), anchor="ls")
     font, lines = fitted(card.title, SIZE[0] - 2 * MARGIN)
     y = 150 + font.size
