@@ -13,7 +13,10 @@ from sphinx.application import Sphinx
 #: (pattern, replacement) in the written pages.
 MENDS = [
     # empty-table-header: a table of two ways has nothing above its names of rows.
-    (re.compile(r'<th(?P<a>[^>]*class="head[^"]*"[^>]*)>\s*(?:<p>\s*</p>)?\s*</th>'), r"<td\g<a>></td>"),
+    (
+        re.compile(r'<th(?P<a>[^>]*class="head[^"]*"[^>]*)>\s*(?:<p>\s*</p>)?\s*</th>'),
+        r"<td\g<a>></td>",
+    ),
     # aria-allowed-role, heading-order: Sphinx calls captions of the contents headings.
     (re.compile(r'<p class="caption" role="heading">'), '<p class="caption">'),
     # aria-allowed-role: a list of literature is no list of notes.
