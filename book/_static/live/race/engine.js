@@ -1,14 +1,13 @@
-/* Deep networks of dense layers, trained by Adam, in float64 and plain loops.
+/* Deep networks of dense layers, trained by Adam, in float64.
 
    h_0 = relu(V x + c);  h_l = merge(h_(l-1), relu(W_l u + b_l)), l = 1..depth;  logits = A z + a
-   shortcut "none": the branch alone; "sum": h + f; "sqrt": h + f / sqrt(depth); "rezero": h + s_l f,
-   s_l learned, from 0. Without norm u = h_(l-1) and z = h_depth; with norm both are the layer norm
-   of these (no gain, no offset, eps 1e-5): it stands where each branch begins, and before the head.
+   shortcut "none": the branch f alone; "sum": h + f; "sqrt": h + f / sqrt(depth); "rezero":
+   h + s_l f with s_l learned, from 0. Without norm u = h_(l-1) and z = h_depth; with norm both are
+   layer norms of these (no gain or offset, eps 1e-5): where a branch begins, and before the head.
 
-   The text of this function also becomes the worker, so it uses nothing from outside. */
+   Uses nothing from outside: its text also becomes the worker. */
 window.makeRaceEngine = function () {
   "use strict";
-  const EPS = 1e-5;
 
   function random(seed) { // mulberry32: uniform in [0, 1)
     let state = seed >>> 0;
@@ -18,12 +17,6 @@ window.makeRaceEngine = function () {
       t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
       return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
     };
-  }
-
-  function fillNormal(values, std, rng) { // Box and Muller
-    for (let i = 0; i < values.length; i++) {
-      values[i] = std * Math.sqrt(-2 * Math.log(1 - rng())) * Math.cos(2 * Math.PI * rng());
-    }
   }
 
   // y = x w^T + b for x (n, k), w (m, k), y (n, m), in tiles of 4 x 2: n in fours, m even
@@ -40,9 +33,11 @@ window.makeRaceEngine = function () {
           a0 += p * u; a1 += q * u; a2 += s * u; a3 += t * u;
           b0 += p * v; b1 += q * v; b2 += s * v; b3 += t * v;
         }
-        const at = r * m + o;
-        y[at] = a0; y[at + m] = a1; y[at + 2 * m] = a2; y[at + 3 * m] = a3;
-        y[at + 1] = b0; y[at + m + 1] = b1; y[at + 2 * m + 1] = b2; y[at + 3 * m + 1] = b3;
+        let at = r * m + o;
+        y[at] = a0; y[at + 1] = b0; at += m;
+        y[at] = a1; y[at + 1] = b1; at += m;
+        y[at] = a2; y[at + 1] = b2; at += m;
+        y[at] = a3; y[at + 1] = b3;
       }
     }
   }
@@ -57,44 +52,23 @@ window.makeRaceEngine = function () {
     }
   }
 
-  // dw (m, k), db (m) and, where asked for, dx (n, k) from dy (n, m), x (n, k) and w (m, k)
-  function denseBackward(dy, x, w, dw, db, dx, n, k, m, room) {
-    transpose(dy, room[0], n, m);
-    transpose(x, room[1], n, k);
-    product(room[1], room[0], null, room[2], k, n, m); // dw^T: k is a multiple of four, m is even
-    transpose(room[2], dw, k, m);
-    for (let o = 0; o < m; o++) {
-      let sum = 0;
-      for (let r = 0; r < n; r++) sum += dy[r * m + o];
-      db[o] = sum;
-    }
-    if (!dx) return;
-    transpose(w, room[2], m, k);
-    product(dy, room[2], null, dx, n, m, k);
-  }
-
   function layerNorm(x, y, inverse, n, width) {
-    for (let r = 0; r < n; r++) {
-      const at = r * width;
+    for (let r = 0, at = 0; r < n; r++, at += width) {
       let mean = 0, square = 0;
-      for (let i = 0; i < width; i++) mean += x[at + i];
-      mean /= width;
-      for (let i = 0; i < width; i++) square += (x[at + i] - mean) ** 2;
-      const k = inverse[r] = 1 / Math.sqrt(square / width + EPS);
-      for (let i = 0; i < width; i++) y[at + i] = (x[at + i] - mean) * k;
+      for (let i = 0; i < width; i++) mean += x[at + i] / width;
+      for (let i = 0; i < width; i++) square += (x[at + i] - mean) ** 2 / width;
+      inverse[r] = 1 / Math.sqrt(square + 1e-5);
+      for (let i = 0; i < width; i++) y[at + i] = (x[at + i] - mean) * inverse[r];
     }
   }
 
   function layerNormBackward(d, y, inverse, n, width) { // in place
-    for (let r = 0; r < n; r++) {
-      const at = r * width;
+    for (let r = 0, at = 0; r < n; r++, at += width) {
       let mean = 0, along = 0;
       for (let i = 0; i < width; i++) {
-        mean += d[at + i];
-        along += d[at + i] * y[at + i];
+        mean += d[at + i] / width;
+        along += d[at + i] * y[at + i] / width;
       }
-      mean /= width;
-      along /= width;
       for (let i = 0; i < width; i++) {
         d[at + i] = (d[at + i] - mean - y[at + i] * along) * inverse[r];
       }
@@ -102,127 +76,110 @@ window.makeRaceEngine = function () {
   }
 
   function network({depth, width, shortcut, norm, seed, inputs = 64, classes = 10, batch = 64}) {
-    const modes = ["none", "sum", "sqrt", "rezero"];
-    if (!modes.includes(shortcut)) {
-      throw new RangeError(`shortcut must be one of ${modes}, got ${shortcut}`);
+    if (!["none", "sum", "sqrt", "rezero"].includes(shortcut)) {
+      throw new RangeError(`shortcut must be none, sum, sqrt or rezero, got ${shortcut}`);
     }
-    if (!(depth >= 1) || !(width >= 4) || width % 4 || inputs % 4 || batch % 4 || classes % 2) {
-      throw new RangeError(
-        "depth must be from 1, width, inputs and batch multiples of 4, classes even; " +
-          `got ${[depth, width, inputs, batch, classes]}`);
+    if (!(depth >= 1 && width >= 4) || (width | inputs | batch) % 4 || classes % 2) {
+      throw new RangeError("depth is from 1; width, inputs, batch multiples of 4; classes even; " +
+        `got ${[depth, width, inputs, batch, classes]}`);
     }
-    const layout = {}; // name: [where it begins, its length] in one flat array
+    const layout = {}, room = [0, 1, 2].map(() => new Float64Array((batch + width) * (inputs + width)));
+    const make = (columns) => new Float64Array(batch * columns);
     let size = 0;
-    const add = (name, length) => {
-      layout[name] = [size, length];
-      size += length;
-    };
-    add("stem.weight", width * inputs);
-    add("stem.bias", width);
-    for (let l = 1; l <= depth; l++) {
-      add(`${l}.weight`, width * width);
-      add(`${l}.bias`, width);
-      if (shortcut === "rezero") add(`${l}.scale`, 1);
+    const learned = shortcut === "rezero", shapes = [["stem", width, inputs, Math.sqrt(2 / inputs)]];
+    for (let l = 1; l <= depth; l++) shapes.push([l, width, width, Math.sqrt(2 / width)]);
+    shapes.push(["head", classes, width, Math.sqrt(1 / width)]); // no ReLU behind it
+    for (const [name, m, k] of shapes) { // where each begins in one flat array, and its length
+      layout[`${name}.weight`] = [size, m * k];
+      layout[`${name}.bias`] = [size += m * k, m];
+      size += m;
+      if (learned && name > 0) layout[`${name}.scale`] = [size++, 1];
     }
-    add("head.weight", classes * width);
-    add("head.bias", classes);
-    const make = (n) => new Float64Array(n);
-    const theta = make(size), grad = make(size), first = make(size), second = make(size);
-    const part = (flat, name) => {
-      const [start, length] = layout[name];
-      return flat.subarray(start, start + length);
-    };
-    const both = (name) => [part(theta, name), part(grad, name)];
-    const [V, dV] = both("stem.weight"), [c, dc] = both("stem.bias");
-    const [A, dA] = both("head.weight"), [a, da] = both("head.bias");
-    const layers = Array.from({length: depth}, (_, l) => {
-      const [w, dw] = both(`${l + 1}.weight`), [b, db] = both(`${l + 1}.bias`);
-      const [s, ds] = shortcut === "rezero" ? both(`${l + 1}.scale`) : [];
-      const h = make(batch * width); // the stream behind this layer
-      const f = shortcut === "none" ? h : make(batch * width);
-      return {w, dw, b, db, s, ds, h, f, u: norm && make(batch * width), inverse: norm && make(batch)};
-    });
-    // He et al. (2015), eq. 10; the head has no ReLU behind it: half the variance.
-    const rng = random(seed);
-    fillNormal(V, Math.sqrt(2 / inputs), rng);
-    for (const layer of layers) fillNormal(layer.w, Math.sqrt(2 / width), rng);
-    fillNormal(A, Math.sqrt(1 / width), rng);
+    const [theta, grad, first, second] = [0, 1, 2, 3].map(() => new Float64Array(size));
 
-    const h0 = make(batch * width), d = make(batch * width), df = make(batch * width);
-    const du = make(batch * width), last = make(batch * width), lastInverse = make(batch);
-    const room = Array.from({length: 3}, () => make(Math.max(batch, width) * Math.max(inputs, width)));
-    const logits = make(batch * classes), p = make(batch * classes);
-    const fixed = shortcut === "sqrt" ? 1 / Math.sqrt(depth) : 1;
-    let x, z, n, steps = 0;
+    const rng = random(seed); // weights: He et al. (2015), eq. 10; normal by Box and Muller
+    const layers = shapes.map(([name, m, k, std]) => {
+      const part = (flat, kind) => {
+        const [start, length] = layout[`${name}.${kind}`];
+        return flat.subarray(start, start + length);
+      };
+      const w = part(theta, "weight"), dw = part(grad, "weight");
+      const b = part(theta, "bias"), db = part(grad, "bias");
+      for (let i = 0; i < w.length; i++) {
+        w[i] = std * Math.sqrt(-2 * Math.log(1 - rng())) * Math.cos(2 * Math.PI * rng());
+      }
+      const inside = name > 0, merged = inside && shortcut !== "none";
+      const s = learned && inside ? part(theta, "scale") : [shortcut === "sqrt" ? depth ** -0.5 : 1];
+      const ds = learned && inside ? part(grad, "scale") : [0];
+      const f = make(m), normed = norm && name !== "stem";
+      return {m, k, w, dw, b, db, s, ds, f, h: merged ? make(m) : f, merged, inside,
+              u: normed && make(k), inverse: normed && make(1)};
+    });
+    const head = layers[depth + 1], logits = head.h, p = make(classes);
+    const d = make(width), df = make(width), du = make(width);
+    let n, steps = 0;
 
     function forward(images, count) { // (count, inputs) to logits (count, classes)
-      x = images;
+      let h = images;
       n = count;
-      product(x, V, c, h0, n, inputs, width);
-      relu(h0, n * width);
-      let h = h0;
       for (const layer of layers) {
-        if (norm) layerNorm(h, layer.u, layer.inverse, n, width);
-        product(norm ? layer.u : h, layer.w, layer.b, layer.f, n, width, width);
-        relu(layer.f, n * width);
-        if (shortcut !== "none") {
-          const scale = layer.s ? layer.s[0] : fixed;
-          for (let i = 0; i < n * width; i++) layer.h[i] = h[i] + scale * layer.f[i];
+        const {m, k, w, b, f, u} = layer;
+        if (u) layerNorm(h, u, layer.inverse, n, k);
+        layer.x = u || h;
+        product(layer.x, w, b, f, n, k, m);
+        if (layer !== head) relu(f, n * m);
+        if (layer.merged) {
+          const s = layer.s[0];
+          for (let i = 0; i < n * m; i++) layer.h[i] = h[i] + s * f[i];
         }
         h = layer.h;
       }
-      if (norm) layerNorm(h, last, lastInverse, n, width);
-      z = norm ? last : h;
-      product(z, A, a, logits, n, width, classes);
       return logits;
     }
 
-    function probabilities() { // softmax of what forward gave
-      for (let r = 0; r < n; r++) {
-        const at = r * classes;
+    function loss(labels) { // mean cross-entropy in nats; p becomes the softmax
+      let total = 0;
+      for (let r = 0, at = 0; r < n; r++, at += classes) {
         let top = -Infinity, sum = 0;
         for (let k = 0; k < classes; k++) top = Math.max(top, logits[at + k]);
         for (let k = 0; k < classes; k++) sum += p[at + k] = Math.exp(logits[at + k] - top);
         for (let k = 0; k < classes; k++) p[at + k] /= sum;
-      }
-      return p;
-    }
-
-    function loss(labels) { // mean cross-entropy in nats, without overflow
-      let total = 0;
-      for (let r = 0; r < n; r++) {
-        const at = r * classes;
-        let top = -Infinity, sum = 0;
-        for (let k = 0; k < classes; k++) top = Math.max(top, logits[at + k]);
-        for (let k = 0; k < classes; k++) sum += Math.exp(logits[at + k] - top);
         total += top + Math.log(sum) - logits[at + labels[r]];
       }
       return total / n;
     }
 
-    function backward(labels) { // fills grad with the gradient of loss
-      probabilities();
+    // dw and db of a layer from dy (n, m); dx (n, k) where asked for
+    function layerBackward({m, k, w, dw, db, x, u, inverse}, dy, dx) {
+      transpose(dy, room[0], n, m);
+      transpose(x, room[1], n, k);
+      product(room[1], room[0], null, room[2], k, n, m); // dw^T, as m need not be in fours
+      transpose(room[2], dw, k, m);
+      for (let o = 0; o < m; o++) {
+        db[o] = 0;
+        for (let r = 0; r < n; r++) db[o] += dy[r * m + o];
+      }
+      if (!dx) return;
+      transpose(w, room[2], m, k);
+      product(dy, room[2], null, dx, n, m, k);
+      if (u) layerNormBackward(dx, u, inverse, n, k);
+    }
+
+    function backward(labels) { // fills grad, after loss
       for (let r = 0; r < n; r++) p[r * classes + labels[r]] -= 1;
       for (let i = 0; i < n * classes; i++) p[i] /= n;
-      denseBackward(p, z, A, dA, da, d, n, width, classes, room);
-      if (norm) layerNormBackward(d, last, lastInverse, n, width);
-      for (let l = depth - 1; l >= 0; l--) {
-        const {w, dw, b, db, s, ds, f, u, inverse} = layers[l];
-        const scale = s ? s[0] : fixed;
+      layerBackward(head, p, d);
+      for (let l = depth; l >= 0; l--) {
+        const layer = layers[l], {f, inside, merged} = layer, s = inside ? layer.s[0] : 1;
         let along = 0;
         for (let i = 0; i < n * width; i++) {
           along += d[i] * f[i];
-          df[i] = f[i] > 0 ? scale * d[i] : 0;
+          df[i] = f[i] > 0 ? s * d[i] : 0;
         }
-        if (s) ds[0] = along;
-        const from = norm ? u : l ? layers[l - 1].h : h0;
-        denseBackward(df, from, w, dw, db, du, n, width, width, room);
-        if (norm) layerNormBackward(du, u, inverse, n, width);
-        if (shortcut === "none") d.set(du);
-        else for (let i = 0; i < n * width; i++) d[i] += du[i];
+        layer.ds[0] = along;
+        layerBackward(layer, df, inside && du);
+        if (inside) for (let i = 0; i < n * width; i++) d[i] = merged ? d[i] + du[i] : du[i];
       }
-      for (let i = 0; i < n * width; i++) if (!(h0[i] > 0)) d[i] = 0;
-      denseBackward(d, x, V, dV, dc, null, n, inputs, width, room);
     }
 
     function step(rate) { // Adam (Kingma and Ba 2015, algorithm 1)
@@ -232,27 +189,23 @@ window.makeRaceEngine = function () {
         const g = grad[i];
         first[i] = 0.9 * first[i] + 0.1 * g;
         second[i] = 0.999 * second[i] + 0.001 * g * g;
-        theta[i] -= (rate * (first[i] / one)) / (Math.sqrt(second[i] / two) + 1e-8);
+        theta[i] -= rate * (first[i] / one) / (Math.sqrt(second[i] / two) + 1e-8);
       }
     }
 
-    function gradientNorms() { // of each layer's weights
-      return layers.map(({dw}) => Math.sqrt(dw.reduce((sum, g) => sum + g * g, 0)));
-    }
-
-    return {layout, theta, grad, forward, probabilities, loss, backward, step, gradientNorms};
+    const gradientNorms = () => layers.slice(1, -1).map(({dw}) => Math.hypot(...dw));
+    return {layout, theta, grad, forward, loss, backward, step, gradientNorms};
   }
 
-  // Batches of `size` rows without repetition; what is left of a pass is dropped, then shuffled anew.
+  // Batches of `size` rows, each row once a pass; what a pass leaves over is dropped.
   function batches(rows, size, seed) {
     const order = Uint16Array.from({length: rows}, (_, i) => i), rng = random(seed);
     let at = rows;
     return () => {
       if (at + size > rows) {
-        for (let i = rows - 1; i > 0; i--) {
-          const j = Math.floor(rng() * (i + 1)), swapped = order[i];
-          order[i] = order[j];
-          order[j] = swapped;
+        for (let i = rows - 1; i > 0; i--) { // Fisher and Yates
+          const j = Math.floor(rng() * (i + 1));
+          [order[i], order[j]] = [order[j], order[i]];
         }
         at = 0;
       }
@@ -261,20 +214,18 @@ window.makeRaceEngine = function () {
     };
   }
 
-  /* Two networks that differ in the shortcut alone: same weights in the branches, same batches.
-     data: images (rows, 64) from 0 to 16, labels, and how many rows train; the others test. */
-  function race({depth, width, shortcut, norm, seed, rate = 3e-3, batch = 64}, data) {
+  /* The plain network and, unless shortcut is "none", one that differs in the shortcut alone: same
+     weights in the branches, same batches. data: images (rows, 64) from 0 to 16, labels, and how
+     many rows train; the others test. */
+  function race({seed, shortcut, rate = 3e-3, batch = 64, ...options}, data) {
     const x = Float64Array.from(data.images, (v) => v / 16), rows = data.labels.length;
-    const options = {depth, width, norm, seed, batch};
-    const arms = [network({...options, shortcut: "none"}), network({...options, shortcut})];
-    const next = batches(data.train, batch, seed + 1e6);
-    const images = new Float64Array(batch * 64), labels = new Uint8Array(batch);
+    const modes = shortcut === "none" ? ["none"] : ["none", shortcut];
+    const arms = modes.map((mode) => network({...options, shortcut: mode, seed, batch}));
+    const next = batches(data.train, batch, seed + 1e6), images = new Float64Array(batch * 64);
 
-    function step() { // the loss of both before the step
-      next().forEach((row, i) => {
-        images.set(x.subarray(row * 64, row * 64 + 64), i * 64);
-        labels[i] = data.labels[row];
-      });
+    function step() { // each network's loss, before the step
+      const chosen = next(), labels = chosen.map((row) => data.labels[row]);
+      chosen.forEach((row, i) => images.set(x.subarray(row * 64, row * 64 + 64), i * 64));
       return arms.map((arm) => {
         arm.forward(images, batch);
         const loss = arm.loss(labels);
@@ -284,30 +235,27 @@ window.makeRaceEngine = function () {
       });
     }
 
-    function accuracy() { // of both, over all rows that do not train
-      return arms.map((arm) => {
-        let right = 0;
-        for (let row = data.train; row < rows; row += batch) {
-          const n = Math.min(batch, rows - row);
-          const logits = arm.forward(x.subarray(row * 64, (row + n) * 64), n);
-          for (let r = 0; r < n; r++) {
-            const said = logits.subarray(r * 10, r * 10 + 10);
-            if (said.every((v) => v <= said[data.labels[row + r]])) right++;
-          }
+    function answers(arm, values) { // classes for images (n, 64) from 0 to 1, n in fours
+      const found = [];
+      for (let at = 0; at < values.length; at += batch * 64) {
+        const n = Math.min(batch, (values.length - at) / 64);
+        const logits = arm.forward(values.subarray(at, at + n * 64), n);
+        for (let r = 0; r < n; r++) {
+          const said = logits.subarray(r * 10, r * 10 + 10);
+          found.push(said.indexOf(Math.max(...said)));
         }
-        return right / (rows - data.train);
-      });
+      }
+      return found;
     }
 
-    function says(pixels) { // probabilities of both for images (n, 64) from 0 to 16
-      const scaled = Float64Array.from(pixels, (v) => v / 16), n = pixels.length / 64;
-      return arms.map((arm) => {
-        arm.forward(scaled, n);
-        return Array.from(arm.probabilities().subarray(0, n * 10));
-      });
-    }
-
-    return {step, accuracy, says, gradientNorms: () => arms.map((arm) => arm.gradientNorms())};
+    const test = data.labels.subarray(data.train), right = (k, i) => k === test[i];
+    return {
+      step,
+      accuracy: () => arms.map((arm) =>
+        answers(arm, x.subarray(data.train * 64)).filter(right).length / (rows - data.train)),
+      says: (pixels) => arms.map((arm) => answers(arm, Float64Array.from(pixels, (v) => v / 16))),
+      gradientNorms: () => arms.map((arm) => arm.gradientNorms()),
+    };
   }
 
   return {random, network, batches, race};
