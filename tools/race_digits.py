@@ -65,7 +65,7 @@ def grade(value: int, edges: tuple[int, ...]) -> int:
 
 
 def contexts(image: np.ndarray, at: int, label: int) -> tuple[int, ...]:
-    """Return what is known of a pixel before it is coded: its place, label, upper, left neighbor."""
+    """Return what is known of a pixel before it is coded: place, label, two neighbors."""
     up = int(image[at - SIDE]) if at >= SIDE else 0
     left = int(image[at - 1]) if at % SIDE else 0
     coarse = 3 * grade(up, (1, 10)) + grade(left, (1, 10))
@@ -74,9 +74,7 @@ def contexts(image: np.ndarray, at: int, label: int) -> tuple[int, ...]:
     return fine, at * 9 + coarse, place * 9 + coarse, place * 25 + fine
 
 
-def code_value(
-    counts: Counts, where: tuple[int, ...], first: int, coder: Coder, value: int
-) -> int:
+def code_value(counts: Counts, where: tuple[int, ...], first: int, coder: Coder, value: int) -> int:
     """Code four bits, the highest first; what has been said is part of the node."""
     node = 1
     for shift in (3, 2, 1, 0):
@@ -85,7 +83,7 @@ def code_value(
 
 
 def code(coder: Coder, pixels: np.ndarray, labels: np.ndarray) -> None:
-    """Code every label and every pixel; a coder that decodes returns the bits, and they are kept."""
+    """Code every label and pixel; what a coder that decodes returns is kept."""
     counts = Counts()
     for row, image in enumerate(pixels):
         labels[row] = label = code_value(counts, (0,), 16, coder, int(labels[row]))
