@@ -1,7 +1,8 @@
 """Join the style sheets of a page into one file.
 
 The theme and the extensions bring a sheet each, fifteen in all, and a browser shows nothing before
-the last of them is there. Pages with the same list share one file.
+the last of them is there. Pages with the same list share one file; they remember the list, so that
+a page which is not written again still follows a sheet that has changed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import shutil
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -17,8 +19,11 @@ LINK = re.compile(
     r'\s*<link rel="stylesheet"(?: type="text/css")? '
     r'href="(?P<root>(?:\.\./)*)_static/(?P<path>[^"?]+\.css)(?:\?[^"]*)?"(?P<rest>[^>]*?)\s*/?>'
 )
+JOINED = re.compile(
+    r'<link rel="stylesheet" href="(?P<root>(?:\.\./)*)_static/sheet-[0-9a-f]+\.css" '
+    r'data-joins="(?P<paths>[^"]+)">'
+)
 URL = re.compile(r"""url\((?P<quote>["']?)(?P<path>[^"')]+)(?P=quote)\)""")
-IMPORT = re.compile(r"@import\b|@charset\b")
 
 
 def moved(sheet: str, path: str) -> str:
@@ -33,33 +38,41 @@ def moved(sheet: str, path: str) -> str:
     return URL.sub(rewrite, sheet)
 
 
-def join_sheets(text: str, static: Path) -> str:
-    """Return a page with one style sheet, which is written into ``static`` if it is not there."""
-    links = [link for link in LINK.finditer(text) if "media=" not in link["rest"]]
-    paths = list(dict.fromkeys(link["path"] for link in links if (static / link["path"]).is_file()))
-    sheets = {path: (static / path).read_text("utf-8") for path in paths}
-    paths = [path for path in paths if not IMPORT.search(sheets[path])]
-    joined = [link for link in links if link["path"] in paths]
-    if len(joined) < 2:
-        return text
-    css = "\n".join(moved(sheets[path], path) for path in paths)
-    css = re.sub(r"/\*.*?\*/|/\*# sourceMappingURL[^*]*\*/", "", css, flags=re.DOTALL)
-    css = re.sub(r"\n\s+", "\n", css)
+def write_joined(paths: list[str], root: str, static: Path) -> str:
+    """Write the sheets of ``paths`` as one file, if it is not there; return the link to it."""
+    css = "\n".join(moved((static / path).read_text("utf-8"), path) for path in paths)
+    css = re.sub(r"\n\s+", "\n", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL))
     name = f"sheet-{hashlib.sha256(css.encode()).hexdigest()[:12]}.css"
     if not (static / name).exists():
         (static / name).write_text(css, "utf-8")
-    one = f'\n<link rel="stylesheet" href="{joined[0]["root"]}_static/{name}">'
-    first = joined[0].start()
-    for link in reversed(joined):
+    joins = " ".join(paths)
+    return f'<link rel="stylesheet" href="{root}_static/{name}" data-joins="{joins}">'
+
+
+def join_sheets(text: str, static: Path) -> str:
+    """Return a page with one style sheet, which is written into ``static`` if it is not there."""
+    if joined := JOINED.search(text):
+        link = write_joined(joined["paths"].split(), joined["root"], static)
+        return text.replace(joined[0], link)
+    links = [link for link in LINK.finditer(text) if "media=" not in link["rest"]]
+    links = [link for link in links if (static / link["path"]).is_file()]
+    if len(links) < 2:
+        return text
+    paths = list(dict.fromkeys(link["path"] for link in links))
+    one = write_joined(paths, links[0]["root"], static)
+    for link in reversed(links[1:]):
         text = text[: link.start()] + text[link.end() :]
-    return text[:first] + one + text[first:]
+    return text[: links[0].start()] + f"\n    {one}" + text[links[0].end() :]
 
 
 def join_pages(app: Sphinx, error: Exception | None) -> None:
-    """Go through all pages that were written."""
+    """Go through all pages; Sphinx copies no static file in a build that writes no page."""
     if error or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
+    for folder in (Path(app.confdir) / name for name in app.config.html_static_path):
+        if folder.is_dir():  # an extension has a folder of its own, which is gone by now
+            shutil.copytree(folder, static, dirs_exist_ok=True)
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text("utf-8")
         joined = join_sheets(text, static)

@@ -124,6 +124,11 @@ def test_sheets_are_joined_in_their_order_and_find_their_files(tmp_path):
     css = written.read_text()
     assert css.index("red") < css.index('url("katex/fonts/x.woff2")') and "url(data:,)" in css
     assert "black" not in css and "/*" not in css
+    (tmp_path / "a.css").write_text("p { color: blue }")
+    again = one_sheet.join_sheets(page, tmp_path)
+    changed = next(path for path in tmp_path.glob("sheet-*.css") if path != written)
+    assert f'href="../_static/{changed.name}"' in again and written.name not in again
+    assert "blue" in changed.read_text() and one_sheet.join_sheets(again, tmp_path) == again
 
 
 def test_a_page_with_one_sheet_stays_as_it_is(tmp_path):
