@@ -2,74 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
-import shutil
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from companion.book.claims import ledger
-from tests.limits import HANG_SECONDS
+from tests.site.conftest import SITE
 
-SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 PAGES = sorted(str(p.relative_to(SITE)) for p in SITE.glob("book/**/*.html"))
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *words: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(SITE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}/"
-        http.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is needed: install Debian's package chromium")
-        pytest.skip("no Chromium on this machine; install it to test the pages")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=BROWSER, args=FLAGS, timeout=1000 * HANG_SECONDS
-        )
-        yield Browser(chromium)
-        chromium.close()
-
-
-class Browser:
-    """Opens pages whose every wait, for an address or an element, has the one limit."""
-
-    def __init__(self, chromium) -> None:
-        self.chromium = chromium
-
-    def new_page(self, **options):
-        page = self.chromium.new_page(**options)
-        page.set_default_timeout(1000 * HANG_SECONDS)  # milliseconds; those of navigation too
-        return page
 
 
 def test_there_are_pages() -> None:
@@ -96,8 +38,7 @@ def test_page(scheme, name, browser, server) -> None:
     page.on("response", lambda r: problems.append(r.url) if r.status >= 400 else None)
     page.goto(base + name)
     page.wait_for_load_state("networkidle")
-    if page.locator(".math").count():
-        page.wait_for_selector("mjx-container", state="attached")
+    assert page.locator(".math").count() <= page.locator(".math .katex").count()  # none is source
     assert not outside
     assert not problems
     unnamed = page.eval_on_selector_all(
@@ -209,7 +150,6 @@ def test_paper_shows_every_position(browser, server):
 def test_the_sheet_prints_on_one_page(theme, browser, server):
     page = browser.new_page(color_scheme=theme)
     page.goto(server + "book/sheet.html")
-    page.wait_for_selector("mjx-container", state="attached")
     printed = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
     a4 = [float(side) for side in re.search(rb"/MediaBox\s*\[([^\]]+)\]", printed)[1].split()[2:]]
@@ -221,7 +161,7 @@ def test_the_sheet_prints_on_one_page(theme, browser, server):
     assert page.locator("#residual-connections-on-a-page > section").count() == 8
     wider = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
     assert sheet.locator("table, p, li, div.math").evaluate_all(wider) == 0  # nothing is cut
-    assert not page.locator(".bd-sidebar-primary, .cell_input").first.is_visible()
+    assert not page.locator(".sidebar-drawer, .cell_input").first.is_visible()
     page.close()
 
 
