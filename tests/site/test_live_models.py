@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +81,7 @@ def test_the_logits_of_all_test_digits_are_pytorchs(arm, compute):
 
 def test_the_digits_are_the_test_part(compute):
     found = compute("lesions", "() => companionLive.lesions.digits(companionWeights.lesions)")
-    images = np.array([[one["image"][str(i)] for i in range(64)] for one in found])
+    images = np.array([one["image"] for one in found])
     np.testing.assert_array_equal(images, digits8().x_test.reshape(-1, 64))
     assert [one["label"] for one in found] == digits8().y_test.tolist()
 
@@ -120,12 +122,13 @@ def test_translations_are_pytorchs_logit_by_logit_and_look_by_look(arm, task, co
         assert "".join(one["character"] for one in written) == said
         for i, one in enumerate(written):
             at = task.start + i
-            np.testing.assert_allclose(one["logits"], logits[row, at], rtol=1e-9, atol=1e-9)
+            # The angles of the positions are 32 bits in PyTorch, whatever the network's precision.
+            np.testing.assert_allclose(one["logits"], logits[row, at], rtol=1e-6, atol=1e-6)
             odds = np.exp(logits[row, at] - logits[row, at].max())
-            assert one["sure"] == pytest.approx(odds.max() / odds.sum(), rel=1e-9)
+            assert one["sure"] == pytest.approx(odds.max() / odds.sum(), rel=1e-6)
             for block, looks in enumerate(one["looks"]):
                 mean = reads[block][row, :, at, : at + 1].mean(0)
-                np.testing.assert_allclose(looks, mean, rtol=1e-9, atol=1e-12)
+                np.testing.assert_allclose(looks, mean, rtol=1e-6, atol=1e-7)
 
 
 def test_texts_are_normalized_as_in_python(task, compute):
@@ -168,10 +171,10 @@ article { max-width: 46rem; margin: auto } figure { margin: 0 }
 """
 
 
-def document(name: str) -> str:
+def document(name: str, folder: Path = LIVE) -> str:
     """A page that holds one figure, as the directive puts it there."""
     listed = assets(name)
-    at = {path: (LIVE.parent / path).as_uri() for paths in listed.values() for path in paths}
+    at = {path: (folder.parent / path).as_uri() for paths in listed.values() for path in paths}
     styles = "".join(f'<link rel="stylesheet" href="{at[path]}">' for path in listed["styles"])
     scripts = "".join(f'<script defer src="{at[path]}"></script>' for path in listed["scripts"])
     return (
@@ -234,16 +237,19 @@ def test_weights_come_when_they_are_asked_for_and_their_size_is_said(name, opene
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_that_do_not_come_can_be_asked_for_again(name, browser, tmp_path):
+    copy = tmp_path / "live"
+    shutil.copytree(LIVE, copy)
+    weights = copy / WEIGHTS[name][0]
+    content = weights.read_bytes()
+    weights.unlink()
     file = tmp_path / "figure.html"
-    file.write_text(document(name), "utf-8")
+    file.write_text(document(name, copy), "utf-8")
     page = browser.new_page()
     page.goto(file.as_uri())
-    path = f"**/{WEIGHTS[name][0]}"
-    page.route(path, lambda route: route.abort())
     page.get_by_role("button").click()
     page.get_by_text("could not be loaded").wait_for()
     assert page.get_by_role("img").is_visible()
-    page.unroute(path)
+    weights.write_bytes(content)
     page.get_by_role("button").click()
     page.wait_for_selector(".live-on")
     page.close()
