@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from companion.book import live_models, results
+from companion.book.experiments import live_dates
 from companion.data import dates, digits8
 from companion.translation import Translation
 
@@ -25,6 +26,8 @@ FIGURE = """<div class="live" data-live="{name}"{sizes}>
 </div>
 """
 ARMS = ("residual", "plain")
+#: Block and character (from 0) whose attention the translator shows first: the month's last digit.
+BLOCK, CHARACTER = 3, 6
 
 
 def lesions_weights() -> str:
@@ -116,8 +119,10 @@ def dates_weights(arm: str) -> str:
             "target": "".join(pairs.target_vocabulary[4:]),
             "width": task.start,
             "length": pairs.y_test.shape[1] - 2,
-            "heads": 4,
-            "shown": "pt",
+            "heads": live_dates.HEADS,
+            "shown": live_dates.SHOWN,
+            "block": BLOCK,
+            "character": CHARACTER,
             "examples": [
                 [str(pairs.locales_test[i]), str(pairs.texts_test[i]), str(pairs.iso_test[i])]
                 for i in firsts
@@ -146,10 +151,10 @@ def dates_scores() -> dict[str, int]:
 
 
 def dates_still() -> str:
-    """Return one date with what the last block reads before it writes the month's first digit."""
+    """Return one date, and what a block reads before a character of the answer is written."""
     shown = {arm: results.runs("live_dates", part="shown", arm=arm)[0] for arm in ARMS}
-    one, position = shown["residual"], 5
-    reads = one["reads"][-1][position]
+    one = shown["residual"]
+    reads = one["reads"][BLOCK - 1][CHARACTER]
     cells = "".join(
         '<span class="dates-cell"><span class="dates-shaft">'
         f'<span class="dates-bar" style="height:{100 * share:.1f}%"></span></span>'
@@ -157,13 +162,13 @@ def dates_still() -> str:
         for character, share in zip(one["text"].replace(" ", "␣"), reads, strict=True)
     )
     label = (
-        f"Share of attention on each character of {one['text']}, in the last block, before "
-        f"character {position + 1} of the answer is written: "
+        f"Share of attention on each character of {one['text']}, in block {BLOCK}, before "
+        f"character {CHARACTER + 1} of the answer is written: "
         + ", ".join(f"{c} {100 * s:.0f} %" for c, s in zip(one["text"], reads, strict=True))
     )
     rows = "\n".join(
         f'<div class="dates-answer live-{arm}"><span class="dates-arm">{name}</span>'
-        f'<span class="dates-row">{answer(shown[arm], position if arm == "residual" else None)}'
+        f'<span class="dates-row">{answer(shown[arm], CHARACTER if arm == "residual" else None)}'
         "</span></div>"
         for arm, name in (("residual", "with shortcuts"), ("plain", "without"))
     )

@@ -89,7 +89,7 @@
         beside.textContent = failed;
       });
     });
-    return html("div", { class: "live-buttons live-controls" }, button, beside);
+    return html("div", { class: "live-buttons models-row" }, button, beside);
   }
 
   window.companionLive.models = { load, unpacked, dense, largest, softmax, offer };

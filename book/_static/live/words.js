@@ -47,7 +47,7 @@ window.companionWords = Object.assign(window.companionWords || {}, {
     empty: "No date has been typed.",
     long: "A date may have {width} characters; this one has {length}.",
     unknown: "Characters that no locale of the training data writes: {count}. The network reads one and the same sign for each.",
-    bits: "The weights on this page have eight bits. So written, {exact} of {pairs} test dates are translated without a fault; as they were trained, in 32 bits, {float}. Without shortcuts: {plain} in eight bits, {plainFloat} in 32.",
+    bits: "The weights on this page have eight bits. With them {exact} of {pairs} test dates are translated without a fault; as they were trained, in 32 bits, {float}. Without shortcuts: {plain} in eight bits, {plainFloat} in 32.",
     time: "Computed here in {milliseconds} ms.",
   },
 });

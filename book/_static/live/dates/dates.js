@@ -46,7 +46,7 @@
     const network = translator(content, task, true);
     let plain = null;
     let result = null;
-    let chosen = 0;
+    let chosen = task.character;
     let speak = 0;
 
     const input = html("input", {
@@ -57,7 +57,7 @@
     const examples = html("select", { autocomplete: "off" }, html("option", { value: "" }, words.none),
       ...task.examples.map(([locale, text], i) => html("option", { value: i, lang: locale }, `${locale}: ${text}`)));
     const block = live.choice({
-      id: "live-dates-block", label: words.block, value: String(network.blocks),
+      id: "live-dates-block", label: words.block, value: String(task.block),
       options: Array.from({ length: network.blocks }, (_, i) => [String(i + 1), String(i + 1)]),
     }, looks);
     const says = html("p", { class: "live-says", id: "live-dates-says", role: "status" });
@@ -74,18 +74,18 @@
       source.replaceChildren();
       bars.textContent = "";
       if (!written.length) return;
-      chosen = Math.min(chosen, written.length - 1);
-      const shares = written[chosen].looks[Number(block.value) - 1];
+      const at = Math.min(chosen, written.length - 1);
+      const shares = written[at].looks[Number(block.value) - 1];
       const [from, to] = [task.width - characters.length, task.width];
       laid(source, characters.map((character, i) => read(character, shares[from + i])), characters);
       const sum = (a, b) => shares.slice(a, b).reduce((x, y) => x + y, 0);
       bars.textContent = fill(words.bars, {
-        character: written[chosen].character, place: chosen + 1,
+        character: written[at].character, place: at + 1,
         source: percent(sum(from, to)), output: percent(sum(to)), padding: percent(sum(0, from)),
       });
       source.setAttribute("aria-label", `${words.written}. ${bars.textContent}`);
       said.querySelectorAll("button").forEach((button, i) =>
-        button.setAttribute("aria-pressed", String(i === chosen)));
+        button.setAttribute("aria-pressed", String(i === at)));
     }
 
     /* The answers are drawn at once and spoken after a pause. */
@@ -149,14 +149,14 @@
       }));
     translate();
     return [
-      html("div", { class: "dates-ask live-controls" },
+      html("div", { class: "dates-ask" },
         html("label", {}, html("span", {}, words.label), input),
         html("label", {}, html("span", {}, words.examples), examples)),
       source,
       html("div", { class: "dates-answer live-residual" }, html("span", { class: "dates-arm" }, words.residual), said),
       without,
       says, bars,
-      html("div", { class: "live-buttons live-controls" }, block.node), more, note,
+      html("div", { class: "live-buttons models-row" }, block.node), more, note,
     ];
   }
 

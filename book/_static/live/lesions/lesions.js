@@ -161,12 +161,12 @@
     const float = ARMS.map((arm) => Math.round(content.float[arm] * all.length));
     return [
       board,
-      html("div", { class: "live-buttons live-controls" },
+      html("div", { class: "live-buttons models-row" },
         html("label", {}, html("span", {}, words.first), places[0]),
         html("label", {}, html("span", {}, words.second), places[1]), swap, back),
       results, says,
       html("div", { class: "lesions-reading" }, shown, bars),
-      html("div", { class: "live-buttons live-controls" },
+      html("div", { class: "live-buttons models-row" },
         press(words.previous, turn(-1)), press(words.next, turn(1)), mistake),
       one,
       html("p", { class: "lesions-note" }, fill(words.bits, {
