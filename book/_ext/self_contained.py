@@ -1,45 +1,55 @@
 """Keep every page free of requests to other hosts, and light.
 
-The theme adds a script of 1.4 MB that draws icons which its font draws too, and a launcher for
-remote kernels twice. Neither is of use to a book that is read from a file.
+Jupyter Book loads what its own theme and a launcher for remote kernels need; a book that is read
+from a file has no use for either. What is left waits until the page is there.
 """
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 
-ICON_SCRIPT = re.compile(r'<script[^>]*src="[^"]*fontawesome\.js[^"]*"></script>\s*')
-PRELOAD = re.compile(r'<link[^>]*rel="preload"[^>]*fontawesome\.js[^>]*/?>\s*')
+UNUSED = ("thebe", "sphinx-book-theme")
+#: These have to run before the first paint: the theme is chosen in them.
+EARLY = ("documentation_options.js", "scripts/furo.js")
+#: The faces of text and headings.
+PRELOADED = ("serif", "serif-bold")
 
 
-def drop_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Leave out the remote launcher, and what would be loaded twice."""
-    seen, kept = set(), []
+def name_of(asset: Any) -> str:
+    """Return the address of a script or a style, or the text of one that stands in the page."""
+    attributes = getattr(asset, "attributes", {}) or {}
+    return str(getattr(asset, "filename", None) or attributes.get("body") or asset)
+
+
+def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Leave out what no page uses or what stands there twice; let scripts wait for the page."""
+    for kind in ("script_files", "css_files"):
+        seen: set[str] = set()
+        kept = []
+        for asset in context.get(kind, []):
+            name = name_of(asset)
+            if name not in seen and not any(word in name.lower() for word in UNUSED):
+                seen.add(name)
+                kept.append(asset)
+        context[kind] = kept
     for script in context.get("script_files", []):
-        key = str((getattr(script, "attributes", {}) or {}).get("body") or script)
-        if "thebe" not in key.lower() and key not in seen:
-            seen.add(key)
-            kept.append(script)
-    context["script_files"] = kept
-    context["css_files"] = [c for c in context.get("css_files", []) if "thebe" not in str(c)]
+        attributes = getattr(script, "attributes", None)
+        in_page = attributes is None or "body" in attributes
+        if not in_page and not any(word in name_of(script) for word in EARLY):
+            attributes.pop("async", None)
+            attributes["defer"] = "defer"
 
-
-def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
-    """Take the icon script out of the built pages."""
-    if error or app.builder.format != "html":
-        return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text("utf-8")
-        lighter = PRELOAD.sub("", ICON_SCRIPT.sub("", text))
-        if lighter != text:
-            page.write_text(lighter, "utf-8")
+    # Asked for with the page, so that the text is set in its own faces from the first line.
+    path = context["pathto"]
+    context["metatags"] = context.get("metatags", "") + "".join(
+        f'<link rel="preload" href="{path(f"_static/fonts/{face}.woff2", 1)}" as="font" '
+        'type="font/woff2" crossorigin>\n'
+        for face in PRELOADED
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.connect("html-page-context", drop_scripts, priority=900)
-    app.connect("build-finished", drop_icon_script)
+    app.connect("html-page-context", lighten, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

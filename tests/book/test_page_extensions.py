@@ -1,0 +1,105 @@
+"""What the pages' own extensions do to a page, on small pages made here."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from docutils import nodes
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
+
+import live_figure
+import photographs
+import quiet_cells
+import self_contained
+import theme_options
+import typeset_math
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def page_with(image: bytes) -> str:
+    data = base64.b64encode(image).decode()
+    return f'<svg><image xlink:href="data:image/png;base64,\n{data}"/></svg>'
+
+
+def test_a_photograph_keeps_every_pixel_in_its_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    moved = photographs.extract(page_with(png(pixels)), tmp_path, "../_images/")
+    (file,) = tmp_path.iterdir()
+    assert moved == f'<svg><image xlink:href="../_images/{file.name}"/></svg>'
+    np.testing.assert_array_equal(np.asarray(Image.open(file).convert("RGB")), pixels)
+
+
+def test_a_small_image_stays_in_the_page(tmp_path):
+    page = page_with(png(np.zeros((4, 4, 3), dtype=np.uint8)))
+    assert photographs.extract(page, tmp_path, "x/") == page
+    assert not list(tmp_path.iterdir())
+
+
+def cell(output: bool, *tags: str, ids: tuple[str, ...] = ()) -> nodes.container:
+    code = nodes.container("", nodes.literal_block("x", "x"), classes=["cell_input"])
+    made = nodes.container("", code, classes=["cell", *(f"tag_{tag}" for tag in tags)], ids=[*ids])
+    if output:
+        made += nodes.container("", nodes.paragraph("", "1"), classes=["cell_output"])
+    return made
+
+
+@pytest.mark.parametrize(
+    "shown, expected",
+    [
+        (cell(False, "hide-input"), True),
+        (cell(False, "hide-cell"), True),
+        (cell(True, "hide-input"), False),
+        (cell(False), False),
+    ],
+)
+def test_a_hidden_cell_without_output_is_quiet(shown, expected):
+    assert quiet_cells.shows_nothing(shown) is expected
+
+
+def test_options_of_another_theme_are_dropped():
+    known = theme_options.known_options()
+    assert {"light_css_variables", "dark_css_variables", "top_of_page_buttons"} <= known
+    assert "launch_buttons" not in known and "show_toc_level" not in known
+
+
+def test_formulas_are_typeset_without_a_node_on_the_path(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert Path(typeset_math.node()).is_file()
+
+
+class Asset:
+    def __init__(self, filename, **attributes):
+        self.filename, self.attributes = filename, attributes
+
+
+def test_scripts_of_another_theme_go_and_the_others_wait():
+    early, late = Asset("_static/scripts/furo.js"), Asset("_static/copybutton.js")
+    thebe, again = Asset("_static/sphinx-thebe.js"), Asset("_static/copybutton.js")
+    scripts = [early, late, thebe, again]
+    context = {"script_files": scripts, "css_files": [], "pathto": lambda path, _: f"../{path}"}
+    self_contained.lighten(None, "page", "page.html", context, None)
+    assert context["script_files"] == [early, late]
+    assert "defer" not in early.attributes and late.attributes["defer"] == "defer"
+    assert context["metatags"].count('rel="preload" href="../_static/fonts/') == 2
+
+
+def test_a_figure_that_asks_for_what_is_not_known_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_figure, "LIVE", tmp_path)
+    (tmp_path / "chain").mkdir()
+    (tmp_path / "chain" / "figure.toml").write_text('scripts = ["../words.js", "chain.js"]\n')
+    assert live_figure.assets("chain")["scripts"] == ["live/words.js", "live/chain/chain.js"]
+    (tmp_path / "chain" / "figure.toml").write_text('script = "chain.js"\n')
+    with pytest.raises(ValueError, match=r"unknown keys \['script'\]"):
+        live_figure.assets("chain")
