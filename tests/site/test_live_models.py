@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from companion.data import dates, digits8
 from companion.data.dates import normalize_text
 from companion.torch import lesions
 from companion.translation import Translation
+from tests.site.conftest import document
 from tools import live_models as exported
 
 WEIGHTS = {"lesions": ["lesions/weights.js"], "dates": ["dates/residual.js", "dates/plain.js"]}
@@ -159,54 +159,6 @@ def test_weights_that_are_cut_short_are_refused(compute):
     assert re.search("Error", compute("lesions", cut) or "")
 
 
-#: A page's colours, as book.css sets them.
-THEME = """
-body { --paper: #fcfbf8; --ink: #1c2230; --soft: #5a6275; --hairline: #e4e1d9;
-  --companion-residual: #0b5394; --companion-plain: #b5450b;
-  margin: 1rem; font: 18px/1.6 serif; background: var(--paper); color: var(--ink) }
-@media (prefers-color-scheme: dark) {
-  body { --paper: #12151b; --ink: #e8e6e0; --soft: #a2a9b8; --hairline: #2b303b;
-    --companion-residual: #6bb1ee; --companion-plain: #f0925a } }
-article { max-width: 46rem; margin: auto } figure { margin: 0 }
-"""
-
-
-def document(name: str, folder: Path = LIVE) -> str:
-    """A page that holds one figure, as the directive puts it there."""
-    listed = assets(name)
-    at = {path: (folder.parent / path).as_uri() for paths in listed.values() for path in paths}
-    styles = "".join(f'<link rel="stylesheet" href="{at[path]}">' for path in listed["styles"])
-    scripts = "".join(f'<script defer src="{at[path]}"></script>' for path in listed["scripts"])
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A figure</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{THEME}</style>{styles}'
-        f"{scripts}</head><body><article><figure>{(LIVE / name / 'figure.html').read_text('utf-8')}"
-        "<figcaption>A caption.</figcaption></figure></article></body></html>"
-    )
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Open a page with a figure from a file, and see that nothing fails or comes from elsewhere."""
-    pages, problems = [], []
-
-    def show(name: str, **options):
-        file = tmp_path / f"{name}.html"
-        file.write_text(document(name), "utf-8")
-        page = browser.new_page(**{"viewport": {"width": 1000, "height": 900}, **options})
-        page.on("pageerror", lambda e: problems.append(str(e)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("request", lambda r: None if r.url.startswith("file:") else problems.append(r.url))
-        pages.append(page)
-        page.goto(file.as_uri())
-        return page
-
-    yield show
-    for page in pages:
-        page.close()
-    assert not problems
-
-
 @pytest.mark.parametrize("name", WEIGHTS)
 @pytest.mark.parametrize("width", [1000, 390])
 def test_without_scripts_there_is_a_picture_with_a_name(name, width, opened):
@@ -243,7 +195,7 @@ def test_weights_that_do_not_come_can_be_asked_for_again(name, browser, tmp_path
     content = weights.read_bytes()
     weights.unlink()
     file = tmp_path / "figure.html"
-    file.write_text(document(name, copy), "utf-8")
+    file.write_text(document(name, folder=copy), "utf-8")
     page = browser.new_page()
     page.goto(file.as_uri())
     page.get_by_role("button").click()
@@ -264,8 +216,8 @@ def alive(page):
 @pytest.mark.parametrize("name", WEIGHTS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_living_figure_fits_a_phone_and_can_be_read(name, theme, opened):
-    page = opened(name, viewport={"width": 390, "height": 844}, color_scheme=theme)
-    alive(page)
+    page = alive(opened(name, viewport={"width": 390, "height": 844}))
+    page.evaluate("theme => { document.body.dataset.theme = theme }", theme)
     page.add_style_tag(content="* {letter-spacing: 0.12em; word-spacing: 0.16em}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     sizes = page.locator("button, select, input[type=text]").evaluate_all(
