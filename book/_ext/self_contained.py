@@ -13,6 +13,8 @@ from sphinx.application import Sphinx
 UNUSED = ("thebe", "sphinx-book-theme")
 #: These have to run before the first paint: the theme is chosen in them.
 EARLY = ("documentation_options.js", "scripts/furo.js")
+#: The faces of text and headings.
+PRELOADED = ("serif", "serif-bold")
 
 
 def name_of(asset: Any) -> str:
@@ -38,6 +40,14 @@ def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], tree
         if not in_page and not any(word in name_of(script) for word in EARLY):
             attributes.pop("async", None)
             attributes["defer"] = "defer"
+
+    # Asked for with the page, so that the text is set in its own faces from the first line.
+    path = context["pathto"]
+    context["metatags"] = context.get("metatags", "") + "".join(
+        f'<link rel="preload" href="{path(f"_static/fonts/{face}.woff2", 1)}" as="font" '
+        'type="font/woff2" crossorigin>\n'
+        for face in PRELOADED
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

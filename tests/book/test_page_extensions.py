@@ -87,10 +87,12 @@ class Asset:
 def test_scripts_of_another_theme_go_and_the_others_wait():
     early, late = Asset("_static/scripts/furo.js"), Asset("_static/copybutton.js")
     thebe, again = Asset("_static/sphinx-thebe.js"), Asset("_static/copybutton.js")
-    context = {"script_files": [early, late, thebe, again], "css_files": []}
+    scripts = [early, late, thebe, again]
+    context = {"script_files": scripts, "css_files": [], "pathto": lambda path, _: f"../{path}"}
     self_contained.lighten(None, "page", "page.html", context, None)
     assert context["script_files"] == [early, late]
     assert "defer" not in early.attributes and late.attributes["defer"] == "defer"
+    assert context["metatags"].count('rel="preload" href="../_static/fonts/') == 2
 
 
 def test_a_figure_that_asks_for_what_is_not_known_is_refused(tmp_path, monkeypatch):

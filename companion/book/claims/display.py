@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Entry, ledger
+from companion.book.claims.core import Entry, ledger
+from companion.book.claims.wording import FAILS, HOLDS, WITH_CONDITIONS, badge, typeset
 
 #: The letters of the claims' ids, in the article's order.
 SECTIONS = {
@@ -46,11 +47,12 @@ def show_ledger() -> None:
 
 def _entry(entry: Entry) -> str:
     claim, verdict = entry.claim, entry.verdict
-    statement = f"{claim.statement[0].upper()}{claim.statement[1:]}."
-    reason = f"{verdict.reason[0].upper()}{verdict.reason[1:]}."
+    statement = typeset(f"{claim.statement[0].upper()}{claim.statement[1:]}.")
+    reason = typeset(f"{verdict.reason[0].upper()}{verdict.reason[1:]}.")
     cell = f'<a href="{claim.notebook}.html#claim-{claim.id}">{claim.notebook}</a>'
     return (
-        f"**{claim.id}: {verdict.word}.** *{statement}* (article: {claim.section}) {reason} "
+        f"**{claim.id}** {badge(verdict.word)} *{statement}* (article: {claim.section}) "
+        f"{reason} "
         f"{_decided(entry)} Settled ({claim.kind}) in {cell}, guarded by `{claim.test}`."
     )
 

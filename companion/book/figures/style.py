@@ -172,13 +172,15 @@ def svg(drawing: Figure, alt: str) -> str:
     return text.replace("<svg", head, 1).strip()
 
 
-def show(*drawings: tuple[Figure, str]) -> None:
+def show(*drawings: tuple[Figure, str], caption: str = "") -> None:
     """Show figures side by side where there is room, one below the other on a phone.
 
     Parameters
     ----------
     drawings: pairs of a figure and its alternative text, which states the figure's message. In a
         terminal, and in the tests, the text stands for the figure.
+    caption: what is shown, below all of them; formulas between dollar signs. In the book, figures
+        that have one are numbered.
 
     Raises
     ------
@@ -190,10 +192,15 @@ def show(*drawings: tuple[Figure, str]) -> None:
 
     parts = "".join(svg(drawing, alt) for drawing, alt in drawings)
     bundle = {
-        "text/html": f'<div class="companion-figure">{parts}</div>',
+        "text/html": f'<div class="companion-figure">{parts}</div>{below(caption)}',
         "text/plain": "\n".join(alt for _, alt in drawings),
     }
     display(bundle, raw=True)
+
+
+def below(caption: str) -> str:
+    """Return the caption as it stands below a figure; the book makes a numbered one of it."""
+    return f'<p class="companion-caption">{escaped(caption)}</p>' if caption else ""
 
 
 def escaped(text: str) -> str:

@@ -1,0 +1,65 @@
+"""How long pages run: measured, kept with the machine, and what the pages say of it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from tools import run_times
+from tools.run_times import BOOK, STORED, measure, store
+
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+KEPT = json.loads(STORED.read_text("utf-8"))["seconds"]
+SAID = re.compile(r"(?:in|page's) (?:about )?(?:(?P<n>\d+) seconds|(?P<minute>under a minute))")
+
+
+def written(folder, source: str):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    path = folder / "x.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_a_notebook_is_measured_and_not_touched(tmp_path):
+    busy = "import time\nwhile time.process_time() < 2: pass"
+    path = written(tmp_path, busy)
+    before = path.read_bytes()
+    assert 2 <= measure(path) < 60
+    assert path.read_bytes() == before
+
+
+def test_a_cell_that_fails_is_no_measurement(tmp_path):
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        measure(written(tmp_path, "1 / 0"))
+
+
+def test_times_are_of_one_kind_of_processor(tmp_path, monkeypatch):
+    target = tmp_path / "times.json"
+    monkeypatch.setattr(run_times, "processor", lambda: "one")
+    store({"book/b": 2.0}, target)
+    store({"book/a": 1.0}, target)
+    assert json.loads(target.read_text("utf-8"))["seconds"] == {"book/a": 1.0, "book/b": 2.0}
+    monkeypatch.setattr(run_times, "processor", lambda: "another")
+    store({"book/a": 3.0}, target)
+    told = json.loads(target.read_text("utf-8"))
+    assert told == {"processor": "another", "seconds": {"book/a": 3.0}}
+
+
+def test_every_notebook_has_been_measured():
+    assert set(KEPT) == {f"book/{path.stem}" for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_page_says_of_its_time_was_measured(path):
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    section = re.search(r"^## What you will need\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    for said in SAID.finditer(section[1] if section else ""):
+        measured = KEPT[f"book/{path.stem}"]
+        if said["minute"]:
+            assert measured < 60
+        else:
+            assert measured / 1.6 <= int(said["n"]) <= measured * 1.6, measured
