@@ -89,7 +89,7 @@ window.companionWords = Object.assign(window.companionWords || {}, {
       ahead: "With {layers} layers the network with shortcuts is ahead: it reads {residual} of the 360 test digits right, the plain one {plain}.",
       behind: "With {layers} layers the plain network is ahead this time: it reads {plain} of the 360 test digits right, the one with shortcuts {residual}.",
       neither: "With {layers} layers neither network has learned to read in 300 steps: plain {plain} of the test digits right, with shortcuts {residual}; a guess gives 10 %.",
-      exploded: "Each of the {layers} layers made the stream larger, and the loss began near {loss}. After 300 steps the sum reads {residual} of the test digits right, the plain network {plain}.",
+      exploded: "The bare sum of {layers} layers explodes: its loss began near {loss}, where a guess has 2.3. After 300 steps it reads {residual} of the test digits right, the plain network {plain}.",
       stuck: "{layers} layers without a shortcut hardly learn: after 300 steps the network reads {plain} of the 360 test digits right. A guess gives 10 %.",
       slow: "{layers} layers without a shortcut have learned something: after 300 steps the network reads {plain} of the test digits right.",
       learned: "{layers} layers without a shortcut have learned: after 300 steps the network reads {plain} of the test digits right.",
