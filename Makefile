@@ -7,8 +7,8 @@ SOURCES := _config.yml _toc.yml $(shell find book companion -type f -not -path "
 CODE := companion tests tools book conftest.py
 STAGE := @$(BIN)/python -m tools.stage
 PYTEST := $(BIN)/python -m pytest -q -n 2
-# Cells run in their order; all other tests in one that is drawn anew each time.
-NBVAL := $(PYTEST) --dist=loadfile -p no:randomly --nbval --nbval-current-env $(NOTEBOOKS)
+# Outside of the checkout, from the built wheel, with the packages of each page's extras alone.
+NBVAL := $(BIN)/python -m tools.notebooks -q -n 2 --dist=loadfile $(NOTEBOOKS)
 export OMP_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 export CUDA_VISIBLE_DEVICES := -1
@@ -35,7 +35,6 @@ $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
 # Jupyter Book reads every page again each time; pages whose sources are older need no building.
 _build/html/.built: $(STAMP) $(SOURCES)
 	$(STAGE) "pages" $(BIN)/jupyter-book build . -W -n --keep-going --quiet
-	@cp -r book/_static/. _build/html/_static/  # Sphinx leaves them old when no page has changed
 	@touch $@
 
 book: _build/html/.built
@@ -81,6 +80,7 @@ lab: $(STAMP)
 	TQDM_DISABLE= $(BIN)/jupyter lab --notebook-dir=book $(LAB_FLAGS)
 
 refresh: $(STAMP)
+	$(BIN)/python -m tools.first_cell
 	$(BIN)/python -m tools.refresh $(NOTEBOOKS)
 
 serve: book

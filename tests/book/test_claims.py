@@ -15,6 +15,7 @@ from torch import nn
 
 import companion.torch as ct
 from companion.book import claims
+from companion.book.claims import core, wording
 from companion.book.claims.core import KEY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,14 +107,49 @@ def test_the_overview_shows_every_claim_once_with_a_link_to_its_cell(monkeypatch
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw=True: shown.append(bundle))
     claims.show_ledger()
     text = shown.pop()["text/markdown"]
-    assert re.findall(r"^\*\*(\w\d): ", text, re.M) == [
+    assert re.findall(r"^\*\*(\w\d)\*\* \*\*[✓◐✗] ", text, re.M) == [
         e.claim.id for e in claims.in_article_order()
     ]
     for id, entry in LEDGER.items():
         assert text.count(f'href="{entry.claim.notebook}.html#claim-{id}"') == 1
-        assert entry.verdict.reason[1:] in text
+        assert wording.typeset(entry.verdict.reason)[1:] in text
     assert sum(claims.counts().values()) == len(LEDGER)
-    assert claims.counts()[claims.HOLDS] == text.count(": holds.**")
+    assert claims.counts()[claims.HOLDS] == text.count("**✓ holds**")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("by 10^-9.1 without", "by $10^{-9.1}$ without"),
+        ("one of its 2^L paths; in", "one of its $2^{L}$ paths; in"),
+        ("10^1.5 with and 10^0.0.", "$10^{1.5}$ with and $10^{0.0}$."),
+        ("the LSTM of 1997, $x^2$", "the LSTM of 1997, $x^2$"),
+    ],
+)
+def test_powers_are_typeset(text, expected):
+    assert wording.typeset(text) == expected
+
+
+def test_no_verdict_has_a_power_as_plain_text_and_each_has_its_sign():
+    for id, entry in LEDGER.items():
+        text = core.shown(entry)["text/markdown"]
+        assert not re.search(r"\w\^", re.sub(r"\$[^$]*\$", "", text)), id
+        assert f"**{wording.SIGNS[entry.verdict.word]} {entry.verdict.word.capitalize()}**:" in text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_stored_verdicts_are_as_they_are_written_now(path):
+    outputs = [
+        output
+        for cell in json.loads(path.read_text("utf-8"))["cells"]
+        for output in cell.get("outputs", ())
+        if KEY in output.get("metadata", {})
+    ]
+    for output in outputs:
+        recorded = output["metadata"][KEY]
+        entry = core.Entry(claims.CLAIMS[recorded["id"]], recorded["numbers"])
+        stored = {kind: "".join(text) for kind, text in output["data"].items()}
+        assert stored == core.shown(entry)
 
 
 def test_the_page_of_the_ledger_is_not_stale():
@@ -142,7 +178,8 @@ def test_settling_shows_the_verdict_and_keeps_the_numbers(monkeypatch):
     bundle, metadata = shown.pop()
     numbers = {"log10_plain": -9.1, "log10_residual": 1.5, **at_2}
     assert metadata[KEY] == {"id": "C3", "numbers": numbers}
-    assert "**Holds**" in bundle["text/markdown"] and "10^-9.1" in bundle["text/plain"]
+    assert "**✓ Holds**" in bundle["text/markdown"] and "$10^{-9.1}$" in bundle["text/markdown"]
+    assert "10^-9.1" in bundle["text/plain"]
     claims.record("C3", digits=1, log10_plain=-9.1234, log10_residual=-8.0, **at_2)
     assert "does not hold" in shown.pop()[0]["text/plain"]
     claims.table("C3")

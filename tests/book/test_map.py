@@ -91,7 +91,8 @@ def test_the_tests_mirror_the_library():
 def test_the_tests_mirror_the_tools():
     """Each of tests/tools is of a tool, or of a file at the root; none of a tool is elsewhere."""
     tools = {path.stem for path in (ROOT / "tools").iterdir()}
-    of_the_root = {"makefile": "Makefile", "wheel": "setup.py"}
+    of_the_root = {"makefile": "Makefile", "wheel": "setup.py", "environments": "Dockerfile"}
+    of_the_root["workflows"] = ".github/workflows"
     assert all((ROOT / file).exists() for file in of_the_root.values())
     for test in (ROOT / "tests").rglob("test_*.py"):
         name = test.stem.removeprefix("test_")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import os
 import re
@@ -151,15 +150,6 @@ def test_the_page_on_the_command_line_shows_its_help(command):
     )
     stored = BOOK / "api" / f"help{'-' * bool(command)}{command}.txt"
     assert stored.read_text("utf-8") == shown.stdout
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
-def test_a_page_that_was_downloaded_says_what_it_needs(path, monkeypatch):
-    first = cells(path, "code")[0]
-    assert first["metadata"]["tags"] == ["remove-cell"]  # of no use on the site
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(AssertionError, match=r"pip install 'residual-companion\[all\]'"):
-        exec("".join(first["source"]))
 
 
 def test_pages_read_in_lab_as_they_do_on_the_site():

@@ -152,7 +152,9 @@ def test_how_to_cite_agrees_with_the_citation_file():
         value = re.search(rf"^{name}: (.+)$", cff, re.M)[1]
         assert re.search(rf"^  {quoted} += {{{re.escape(value)}}},?$", page, re.M), name
         if name == "version":
-            assert re.search(r"^## (\S+)$", changes, re.M)[1] == value
+            newest = re.search(r"^## (\S+) \((\S+)\)$", changes, re.M)
+            released = re.search(r"^date-released: (.+)$", cff, re.M)[1]
+            assert newest.groups() == (value, released)
             assert companion.__version__ == value  # pyproject.toml reads it there
     title = re.search(r'^title: "(.+)"$', cff, re.M)[1]
     assert f"title   = {{{title}}}" in page

@@ -7,6 +7,7 @@ linked into them one by one, so that no network is needed and nothing else can b
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -20,9 +21,11 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from published import with_address
 
 import companion
 from tests.limits import HANG_SECONDS
+from tools.first_cell import cell
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
@@ -94,7 +97,7 @@ def needed(*names):
 def environment(wheel, tmp_path_factory):
     """Return a function that makes an environment of the wheel and the packages that it needs."""
 
-    def make(*packages):
+    def make(*packages, installed=True):
         folder = tmp_path_factory.mktemp("stranger")
         done(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
         python = folder / "bin" / "python"
@@ -107,11 +110,12 @@ def environment(wheel, tmp_path_factory):
             for top in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
                 if (SITE / top).exists() and not (site / top).exists():
                     (site / top).symlink_to(SITE / top)
-        done(
-            *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
-            *("--no-deps", "--no-index", wheel),
-            cwd=folder,
-        )
+        if installed:
+            done(
+                *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
+                *("--no-deps", "--no-index", wheel),
+                cwd=folder,
+            )
         return folder
 
     return make
@@ -181,6 +185,19 @@ def test_the_readmes_example_trains(with_torch, tmp_path):
     printed = done(with_torch / "bin" / "python", "-c", shorter, cwd=tmp_path)
     loss, accuracy = eval(printed.splitlines()[-1])
     assert 0 < loss < 10 and 0 <= accuracy <= 1
+
+
+def test_a_page_that_lacks_its_package_installs_it_and_runs(environment, wheel, tmp_path):
+    folder = environment("pip", "numpy", "matplotlib", "ipython", "scipy", installed=False)
+    cells = json.loads((ROOT / "book" / "welcome.ipynb").read_text("utf-8"))["cells"]
+    cells[:] = [cell for cell in cells if cell["cell_type"] == "code"][:2]
+    cells[0] = cell(["figures"])
+    page = with_address(json.dumps({"cells": cells}, indent=1), wheel.as_uri())
+    sources = ("".join(cell["source"]) for cell in json.loads(page)["cells"])
+    code = "\n".join(sources) + "\nimport companion\nassert 'site-packages' in companion.__file__"
+    for said in (f"installing residual-companion[figures] from {wheel.as_uri()}, once", ""):
+        printed = done(folder / "bin" / "python", "-c", code, cwd=tmp_path, PIP_NO_INDEX="1")
+        assert printed.startswith(said) and printed.count("installing") == bool(said)
 
 
 SMALLEST = ["--model", "cifar_resnet", "--depth", "8", "--width", "2"]

@@ -11,9 +11,6 @@ run of all notebooks are stored beside the rules, so that :func:`ledger` needs n
 from companion.book.claims import rules  # noqa: F401 - importing them registers the claims
 from companion.book.claims.core import (
     CLAIMS,
-    FAILS,
-    HOLDS,
-    WITH_CONDITIONS,
     Claim,
     Entry,
     Verdict,
@@ -21,20 +18,24 @@ from companion.book.claims.core import (
     record,
     table,
 )
-from companion.book.claims.display import counts, in_article_order, show_ledger
+from companion.book.claims.display import counts, in_article_order, show_ledger, show_verdicts
+from companion.book.claims.wording import FAILS, HOLDS, SIGNS, WITH_CONDITIONS, badge
 
 __all__ = [
     "CLAIMS",
     "FAILS",
     "HOLDS",
+    "SIGNS",
     "WITH_CONDITIONS",
     "Claim",
     "Entry",
     "Verdict",
+    "badge",
     "counts",
     "in_article_order",
     "ledger",
     "record",
     "show_ledger",
+    "show_verdicts",
     "table",
 ]

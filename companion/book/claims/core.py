@@ -5,15 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 from companion import _checks
+from companion.book.claims.wording import badge, typeset
 
-#: The three verdicts.
-HOLDS, WITH_CONDITIONS, FAILS = "holds", "holds with conditions", "does not hold"
 #: Under which key the metadata of a cell's output hold the numbers that it recorded.
 KEY = "companion-claim"
 
@@ -140,20 +139,22 @@ def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
         raise ValueError(f"{bad[0]} must be finite, got {numbers[bad[0]]!r}")
     digits = _checks.positive_int("digits", digits)
     entry = Entry(found, {name: rounded(value, digits) for name, value in numbers.items()})
-    verdict = entry.verdict
+    bundle = shown(entry)
     _RECORDED[id] = entry
     from IPython.display import display  # a notebook has it
 
-    statement = f"{found.statement[0].upper()}{found.statement[1:]}."
-    display(
-        {
-            "text/markdown": f"> **Claim {id}.** *{statement}* **{verdict.word.capitalize()}**: "
-            f"{verdict.reason}.{_about(verdict.reason)}",
-            "text/plain": f"Claim {id} {verdict.word}: {verdict.reason}.",
-        },
-        metadata={KEY: {"id": id, "numbers": entry.numbers}},
-        raw=True,
-    )
+    display(bundle, metadata={KEY: {"id": id, "numbers": entry.numbers}}, raw=True)
+
+
+def shown(entry: Entry) -> dict[str, str]:
+    """Return a verdict as the cell that settles it shows it."""
+    claim, verdict = entry.claim, entry.verdict
+    statement = typeset(f"{claim.statement[0].upper()}{claim.statement[1:]}.")
+    return {
+        "text/markdown": f"> **Claim {claim.id}.** *{statement}* {badge(verdict.word, True)}: "
+        f"{typeset(verdict.reason)}.{_about(verdict.reason)}",
+        "text/plain": f"Claim {claim.id} {verdict.word}: {verdict.reason}.",
+    }
 
 
 def _about(reason: str) -> str:
@@ -173,14 +174,19 @@ def table(*ids: str) -> None:
         raise ValueError(f"ids must be recorded in a cell before, got {', '.join(missing)}")
     from IPython.display import display
 
-    rows = ["| claim | what the article says | verdict |", "|---|---|---|"]
-    for id in ids:
-        verdict = _RECORDED[id].verdict
+    display(tabled([_RECORDED[id] for id in ids]), raw=True)
+
+
+def tabled(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return verdicts as the table at the end of a page."""
+    rows, plain = ["| claim | what the article says | verdict |", "|---|---|---|"], []
+    for entry in entries:
+        id, verdict = entry.claim.id, entry.verdict
+        reason = f"{badge(verdict.word)}: {typeset(verdict.reason)}{_about(verdict.reason)}"
         link = f'<a href="#claim-{id}">{id}</a>'
-        reason = f"**{verdict.word}**: {verdict.reason}{_about(verdict.reason)}"
-        rows.append(f"| {link} | {CLAIMS[id].statement} | {reason} |")
-    text = "\n".join(f"{id}: {_RECORDED[id].verdict.word}" for id in ids)
-    display({"text/markdown": "\n".join(rows), "text/plain": text}, raw=True)
+        rows.append(f"| {link} | {typeset(entry.claim.statement)} | {reason} |")
+        plain.append(f"{id}: {verdict.word}")
+    return {"text/markdown": "\n".join(rows), "text/plain": "\n".join(plain)}
 
 
 def ledger() -> dict[str, Entry]:

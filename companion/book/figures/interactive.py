@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from companion.book.figures.style import escaped, svg
+from companion.book.figures.style import below, escaped, svg
 
 #: One position: its value, its figure, and the alternative text that states the message.
 Frame = tuple[str, Figure, str]
@@ -23,7 +23,7 @@ _SHOW = (
 )
 
 
-def slider(name: str, frames: Sequence[Frame], start: int = 0) -> None:
+def slider(name: str, frames: Sequence[Frame], start: int = 0, caption: str = "") -> None:
     """Show one of several figures, chosen with a slider.
 
     Parameters
@@ -31,6 +31,7 @@ def slider(name: str, frames: Sequence[Frame], start: int = 0) -> None:
     name: what the slider changes, as "depth".
     frames: (value, figure, alternative text) of each position, in order.
     start: the position shown first, default 0.
+    caption: what is shown, below all positions, as :func:`show` has it.
 
     Raises
     ------
@@ -48,10 +49,12 @@ def slider(name: str, frames: Sequence[Frame], start: int = 0) -> None:
         f'value="{start}" data-values="{"|".join(values)}" aria-valuetext="{values[start]}" '
         f'autocomplete="off" oninput="{say}"></label> <output>{values[start]}</output>'
     )
-    _display(name, control, frames, start)
+    _display(name, control, frames, start, caption)
 
 
-def selector(name: str, frames: Sequence[Frame], start: int = 0, hover: bool = False) -> None:
+def selector(
+    name: str, frames: Sequence[Frame], start: int = 0, hover: bool = False, caption: str = ""
+) -> None:
     """Show one of several figures, chosen by its name.
 
     Parameters
@@ -60,6 +63,7 @@ def selector(name: str, frames: Sequence[Frame], start: int = 0, hover: bool = F
     frames: (value, figure, alternative text) of each choice, in order.
     start: the choice shown first, default 0.
     hover: whether passing over a name chooses it, as a click or an arrow key does; default False.
+    caption: what is shown, below all choices, as :func:`show` has it.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def selector(name: str, frames: Sequence[Frame], start: int = 0, hover: bool = F
         for i, (value, _, _) in enumerate(frames)
     )
     control = f"<fieldset><legend>{escaped(name)}</legend>{options}</fieldset>"
-    _display(name, control, frames, start)
+    _display(name, control, frames, start, caption)
 
 
 def _check(caller: str, frames: Sequence[Frame], start: int) -> None:
@@ -85,7 +89,7 @@ def _check(caller: str, frames: Sequence[Frame], start: int) -> None:
         raise ValueError("the values of frames must not contain '|'")
 
 
-def _display(name: str, control: str, frames: Sequence[Frame], start: int) -> None:
+def _display(name: str, control: str, frames: Sequence[Frame], start: int, caption: str) -> None:
     from IPython.display import display  # a notebook has it; a script that only saves does not
 
     parts = "".join(
@@ -96,6 +100,7 @@ def _display(name: str, control: str, frames: Sequence[Frame], start: int) -> No
     page = (
         f'<div class="companion-turn">{control}'
         f'<div class="companion-figure companion-frames">{parts}</div></div>'
+        f"{below(caption)}"
     )
     text = "\n".join(f"{name} {value}: {alt}" for value, _, alt in frames)
     display({"text/html": page, "text/plain": text}, raw=True)

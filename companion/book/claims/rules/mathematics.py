@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from companion.book.claims.core import FAILS, WITH_CONDITIONS, claim
+from companion.book.claims.core import claim
+from companion.book.claims.wording import FAILS, WITH_CONDITIONS
 
 
 @claim(

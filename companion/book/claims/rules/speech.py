@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from companion.book.claims.core import FAILS, HOLDS, WITH_CONDITIONS, Verdict, claim
+from companion.book.claims.core import Verdict, claim
+from companion.book.claims.wording import FAILS, HOLDS, WITH_CONDITIONS
 
 _MEASURED = {
     "gain_at_7": 0.0,
