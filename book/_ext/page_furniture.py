@@ -73,6 +73,12 @@ def line(app: Sphinx, page: str, document: nodes.document, pathto: Any) -> Line:
     )
 
 
+def address(pathto: Any, page: str, section: str) -> str:
+    """Return the way to a section of a page, or to the page where there is no section."""
+    found = pathto(page)
+    return f"{'' if found == '#' else found}#{section}" if section else found
+
+
 def divided(body: str) -> tuple[str, str]:
     """Return a page's text up to and with its title, and the rest."""
     start, tag, rest = body.partition("</h1>")
@@ -85,9 +91,8 @@ def add(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: An
     context["book"] = book
     context["text_licence"] = citation.TEXT_LICENCE
     context["repository"] = f"https://github.com/{place.repository}" if place else ""
-    context["parts"] = {
-        name: pathto(target) + (f"#{anchor}" if anchor else "") for name, target, anchor in PARTS
-    }
+    context["parts"] = {name: address(pathto, *target) for name, *target in PARTS}
+    context["licences"] = address(pathto, "book/cite", "licences")
     context["is_chapter"] = page in page_map() and tree is not None
     if tree is None:
         return

@@ -92,7 +92,8 @@ def teaches(document: nodes.document, page: str, env: BuildEnvironment) -> list[
         return named
     sections = (s for s in document.findall(nodes.section) if not COMMON & set(s["ids"]))
     titles = [s[0].astext() for s in sections if s.children and isinstance(s[0], nodes.title)]
-    return titles[1:]  # the first is the page's own
+    children = [env.titles[child].astext() for child in env.toctree_includes.get(page, ())]
+    return titles[1:] or children  # the first is the page's own; an overview has its parts
 
 
 def whole(cited: Book, about: str, language: str, address: str) -> dict[str, Any]:

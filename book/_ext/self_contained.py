@@ -15,6 +15,12 @@ UNUSED = ("thebe", "sphinx-book-theme")
 EARLY = ("documentation_options.js", "scripts/furo.js")
 #: The faces of text and headings.
 PRELOADED = ("serif", "serif-bold")
+PRELOAD = """<script>
+location.protocol=="file:"||%s.forEach(face=>document.head.append(Object.assign(
+document.createElement("link"),{rel:"preload",as:"font",type:"font/woff2",crossOrigin:"",
+href:"%s"+face+".woff2"})))
+</script>
+"""
 
 
 def name_of(asset: Any) -> str:
@@ -41,13 +47,10 @@ def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], tree
             attributes.pop("async", None)
             attributes["defer"] = "defer"
 
-    # Asked for with the page, so that the text is set in its own faces from the first line.
-    path = context["pathto"]
-    context["metatags"] = context.get("metatags", "") + "".join(
-        f'<link rel="preload" href="{path(f"_static/fonts/{face}.woff2", 1)}" as="font" '
-        'type="font/woff2" crossorigin>\n'
-        for face in PRELOADED
-    )
+    # Asked for with the page, so that the text is set in its own faces from the first line. Read
+    # from a file, a page may not ask in this way, and a face is there as soon.
+    folder = context["pathto"]("_static/fonts/", 1)
+    context["metatags"] = context.get("metatags", "") + PRELOAD % (list(PRELOADED), folder)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from page_map import page_map
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
@@ -52,27 +53,28 @@ def build(folder: Path) -> Path:
     welcome = source / "book/welcome.md"
     contents = f"\n```{{toctree}}\n{listed}\n```\n"
     welcome.write_text(PAGES["book/welcome"] + contents, "utf-8")
-    app = Sphinx(
-        str(source),
-        None,
-        str(out),
-        str(folder / "doctrees"),
-        "html",
-        confoverrides={
-            "extensions": ["myst_nb", *EXTENSIONS],
-            "nb_execution_mode": "off",
-            "root_doc": "book/welcome",
-            "html_theme": "furo",
-            "html_title": "Residual Connections: Every Claim Measured",
-            "html_sourcelink_suffix": "",
-            "html_static_path": [str(BOOK / "_static"), str(BOOK / "_vendor")],
-            "html_css_files": ["book.css", "furniture.css"],
-            "templates_path": [str(BOOK / "_templates")],
-            "myst_enable_extensions": ["dollarmath"],
-            "book_description": "Of the small book. " * 7,
-        },
-        status=None,
-        warningiserror=True,
-    )
-    app.build()
+    with docutils_namespace():  # what one book registers does not reach the next
+        app = Sphinx(
+            str(source),
+            None,
+            str(out),
+            str(folder / "doctrees"),
+            "html",
+            confoverrides={
+                "extensions": ["myst_nb", *EXTENSIONS],
+                "nb_execution_mode": "off",
+                "root_doc": "book/welcome",
+                "html_theme": "furo",
+                "html_title": "Residual Connections: Every Claim Measured",
+                "html_sourcelink_suffix": "",
+                "html_static_path": [str(BOOK / "_static"), str(BOOK / "_vendor")],
+                "html_css_files": ["book.css", "furniture.css"],
+                "templates_path": [str(BOOK / "_templates")],
+                "myst_enable_extensions": ["dollarmath"],
+                "book_description": "Of the small book. " * 7,
+            },
+            status=None,
+            warningiserror=True,
+        )
+        app.build()
     return out
