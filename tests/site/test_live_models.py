@@ -43,9 +43,12 @@ def compute(browser):
         page.close()
 
 
-def test_the_pages_files_are_made_from_the_stored_weights():
-    for name, content in exported.files().items():
-        assert (LIVE / name).read_text("utf-8") == content, f"{name}: python -m tools.live_models"
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_pages_files_are_made_from_the_stored_weights(name):
+    files = exported.FIGURES[name]()
+    assert {*files} == {*WEIGHTS[name], f"{name}/figure.html"}
+    for path, content in files.items():
+        assert (LIVE / path).read_text("utf-8") == content, f"{path}: python -m tools.live_models"
 
 
 def network(arm):
