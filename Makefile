@@ -35,7 +35,6 @@ $(STAMP): requirements.txt pyproject.toml tools/bootstrap.py
 # Jupyter Book reads every page again each time; pages whose sources are older need no building.
 _build/html/.built: $(STAMP) $(SOURCES)
 	$(STAGE) "pages" $(BIN)/jupyter-book build . -W -n --keep-going --quiet
-	@cp -r book/_static/. _build/html/_static/  # Sphinx leaves them old when no page has changed
 	@touch $@
 
 book: _build/html/.built

@@ -2,9 +2,9 @@
 
 A page's chapter is the number that its name begins with, or that ``page_chapters`` in _config.yml
 gives it. A chapter of several pages has 4A, 4B, ... in reading order; an overview that lists the
-others is the bare 6. Sections count within their page, as 4B.3; figures and exercises through the
-whole chapter, as 4.3: a letter tells the one from the other. Sections that every page has are not
-counted. Pages without a chapter have no numbers at all. Anchors and sources stay as they are.
+others is the bare 6. Sections count within their page, as 4B.3, but for those that every page has;
+figures, exercises and equations count through the whole chapter, as 4.3. A letter tells the one
+from the other. Pages without a chapter have no numbers. Anchors and sources stay as they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from sphinx.environment import BuildEnvironment
 
 #: The anchors of sections that every page has: no one cites them.
 STANDING = {"in-one-minute", "what-you-will-need", "claims-checked", "exercises", "going-further"}
+
+#: Sphinx's name for a formula that has a label.
+EQUATION = "displaymath"
 
 
 def chapter(docname: str, given: dict[str, int] | None = None) -> int | None:
@@ -100,7 +103,7 @@ def running_numbers(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def number_things(env: BuildEnvironment, given: dict[str, int] | None = None) -> list[str]:
-    """Count figures and exercises by chapter; return the pages where a number changes."""
+    """Count figures, exercises and equations by chapter; return the pages whose numbers change."""
     env.running_numbers = copy.deepcopy(env.toc_fignumbers)  # type: ignore[attr-defined]
     before = getattr(env, "chapter_numbers", {})
     running = sorted(
@@ -109,18 +112,20 @@ def number_things(env: BuildEnvironment, given: dict[str, int] | None = None) ->
         for kind, numbers in kinds.items()
         for id, number in numbers.items()
     )
-    counts: Counter[tuple[str, int]] = Counter()
+    counts: Counter[tuple[str, int | str]] = Counter()
     now: dict[tuple[str, str, str], tuple[Any, ...]] = {}
     for kind, _, docname, id in running:
-        number = chapter(docname, given)
-        if number is None:
-            del env.toc_fignumbers[docname][kind][id]
+        place = chapter(docname, given) or docname
+        counts[kind, place] += 1
+        numbers = env.toc_fignumbers[docname][kind]
+        if place != docname:
+            numbers[id] = str(place), counts[kind, place]
+        elif kind == EQUATION:  # its brackets stand there in any case
+            numbers[id] = (counts[kind, place],)
+        else:
+            del numbers[id]
             continue
-        counts[kind, number] += 1
-        now[docname, kind, id] = env.toc_fignumbers[docname][kind][id] = (
-            str(number),
-            counts[kind, number],
-        )
+        now[docname, kind, id] = numbers[id]
     env.chapter_numbers = now  # type: ignore[attr-defined]
     return sorted({at[0] for at in now if before.get(at) != now[at]})
 

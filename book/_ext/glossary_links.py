@@ -1,7 +1,9 @@
-"""Link the first use of every glossary term on a page to its entry, so that no author has to.
+"""Link the first use of every glossary term in a section to its entry, so that no author has to.
 
 Terms are read from the glossary itself: what is written there is linked everywhere, in any case,
-in the plural too, longest terms first. Several terms of one entry count as one. Headings, code,
+in the plural too, longest terms first. Several terms of one entry count as one. Words in another
+sense, as in "try it in your head", stay words: ``everyday.toml`` has what stands around them.
+Headings, code,
 mathematics, links, captions, citations, table heads, what cells print and the descriptions of the
 API stay as they are.
 """
@@ -9,6 +11,9 @@ API stay as they are.
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from docutils import nodes
@@ -43,6 +48,9 @@ SKIPPED = (
 )
 #: Containers that are skipped by their class: what a cell shows, and a bibliography.
 SKIPPED_CLASSES = {"cell_input", "cell_output", "bibliography", "sd-tab-label", "no-glossary"}
+
+
+EVERYDAY = Path(__file__).resolve().parents[1] / "everyday.toml"
 
 
 class Entry(NamedTuple):
@@ -102,26 +110,90 @@ def prose(node: nodes.Node) -> list[nodes.Text]:
     return [text for child in node.children for text in prose(child)]
 
 
-def link_terms(document: nodes.document, entries: list[Entry], uri: Any) -> int:
-    """Link the first use of each entry; ``uri`` returns an entry's address. Return how many."""
+class Everyday:
+    """Where a word stands in another sense than the glossary's."""
+
+    def __init__(
+        self, phrases: Iterable[str] = (), pages: dict[str, list[str]] | None = None
+    ) -> None:
+        parts = (r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases)
+        alternatives = "|".join(sorted(parts, key=len, reverse=True))
+        self.phrases = re.compile(rf"\b(?:{alternatives})\b", re.I) if phrases else None
+        self.pages = pages or {}
+
+    @classmethod
+    def read(cls) -> Everyday:
+        """Return what the file lists."""
+        return cls(**tomllib.loads(EVERYDAY.read_text("utf-8")))
+
+    def terms(self, page: str) -> set[str]:
+        """Return the terms that mean something else on the whole page."""
+        return set(self.pages.get(page, ()))
+
+    def spans(self, words: str) -> list[tuple[int, int]]:
+        """Return where a text uses everyday words."""
+        return [match.span() for match in self.phrases.finditer(words)] if self.phrases else []
+
+
+def unit(node: nodes.Node) -> nodes.Node | None:
+    """Return the section of the second level around a node; above the first, that of the page."""
+    around = []
+    while node is not None:
+        if isinstance(node, nodes.section):
+            around.append(node)
+        node = node.parent
+    return around[-2] if len(around) > 1 else (around or [None])[0]
+
+
+def uses(
+    document: nodes.document, entries: list[Entry], everyday: Everyday, page: str = ""
+) -> list[tuple[nodes.Text, re.Match[str], int]]:
+    """Return every use of a term in its own sense: the text, the place in it, and the entry."""
     if not entries:
-        return 0
-    wanted, linked = pattern(entries), set()
+        return []
+    expression, elsewhere = pattern(entries), everyday.terms(page)
+    found = []
     for text in prose(document):
-        pieces: list[nodes.Node] = []
-        words, end = text.astext(), 0
-        for match in wanted.finditer(words):
+        words = text.astext()
+        spans = everyday.spans(words)
+        for match in expression.finditer(words):
             number = int(str(match.lastgroup)[1:].partition("_")[0])
-            if number in linked:
-                continue
-            linked.add(number)
+            in_phrase = any(start <= match.start() < end for start, end in spans)
+            if not in_phrase and not elsewhere & set(entries[number].terms):
+                found.append((text, match, number))
+    return found
+
+
+def link_terms(
+    document: nodes.document,
+    entries: list[Entry],
+    uri: Any,
+    everyday: Everyday | None = None,
+    page: str = "",
+) -> int:
+    """Link the first use of each entry in each section; ``uri`` returns an entry's address.
+
+    Return how many links there are.
+    """
+    linked: set[tuple[int, int]] = set()
+    chosen: dict[int, list[tuple[re.Match[str], int]]] = {}
+    texts: dict[int, nodes.Text] = {}
+    for text, match, number in uses(document, entries, everyday or Everyday(), page):
+        at = id(unit(text)), number
+        if at not in linked:
+            linked.add(at)
+            texts[id(text)] = text
+            chosen.setdefault(id(text), []).append((match, number))
+    for key, matches in chosen.items():
+        text, pieces, end = texts[key], [], 0
+        words = text.astext()
+        for match, number in matches:
             pieces.append(nodes.Text(words[end : match.start()]))
             link = nodes.reference("", match[0], refuri=uri(entries[number]), internal=True)
             link["classes"].append("glossary-term")
             pieces.append(link)
             end = match.end()
-        if pieces:
-            text.parent.replace(text, [*pieces, nodes.Text(words[end:])])
+        text.parent.replace(text, [*pieces, nodes.Text(words[end:])])
     return len(linked)
 
 
@@ -139,6 +211,8 @@ class GlossaryLinks(SphinxPostTransform):
             self.document,
             entries,
             lambda entry: f"{builder.get_relative_uri(page, entry.page)}#{entry.anchor}",
+            Everyday.read(),
+            page,
         )
 
 
@@ -148,7 +222,10 @@ def collect(app: Sphinx, env: BuildEnvironment) -> list[str]:
     pages = sorted({page for _, _, kind, page, _, _ in terms if kind == "term"})
     entries = [e for page in pages for e in entries_of(env.get_doctree(page), page)]
     before, env.glossary_entries = getattr(env, "glossary_entries", None), entries  # type: ignore[attr-defined]
-    return [] if entries == before else sorted(env.found_docs)
+    listed = EVERYDAY.read_text("utf-8")
+    known = getattr(env, "everyday_words", None) == listed
+    env.everyday_words = listed  # type: ignore[attr-defined]
+    return [] if entries == before and known else sorted(env.found_docs)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

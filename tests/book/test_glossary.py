@@ -1,9 +1,10 @@
-"""The glossary: its words are the book's, and the first use of each on a page leads to it."""
+"""The glossary: its words are the book's; the first use of each in a section leads to it."""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import glossary_links as links
@@ -11,7 +12,9 @@ import pytest
 import yaml
 from docutils import nodes
 from docutils.core import publish_doctree
+from docutils.frontend import get_default_settings
 from docutils.parsers.rst import directives, roles
+from docutils.utils import new_document
 from sphinx.testing.util import SphinxTestApp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,7 +127,7 @@ def linked(source: str, *terms: tuple[str, ...]) -> str:
     with pytest.MonkeyPatch.context() as patch:  # Sphinx, once it has run, leaves its own there
         patch.setattr(directives, "_directives", {})
         patch.setattr(roles, "_roles", {})
-        document = publish_doctree(source)
+        document = publish_doctree(source, settings_overrides={"doctitle_xform": False})
     entries = [links.Entry(names, "glossary", f"t{i}") for i, names in enumerate(terms)]
     links.link_terms(document, entries, lambda entry: f"#{entry.anchor}")
     for reference in list(document.findall(nodes.reference)):
@@ -132,6 +135,33 @@ def linked(source: str, *terms: tuple[str, ...]) -> str:
             text = f"[[{reference.astext()}>{reference['refuri'][1:]}]]"
             reference.parent.replace(reference, nodes.Text(text))
     return document.astext()
+
+
+def test_a_new_section_of_the_second_level_begins_anew():
+    source = """
+Page
+====
+
+A stream, a stream.
+
+First
+-----
+
+A stream.
+
+Deeper
+~~~~~~
+
+A stream.
+
+Second
+------
+
+A stream.
+"""
+    text = linked(source, ("stream",))
+    assert text.count("[[stream>t0]]") == 3
+    assert "A [[stream>t0]], a stream." in text and "Deeper\n\nA stream." in text
 
 
 def test_only_the_first_use_is_linked_and_the_longest_term():
@@ -196,34 +226,73 @@ def built(tmp_path_factory):
     app.cleanup()
 
 
-def test_every_pages_first_use_is_linked(built):
-    entries = built.env.glossary_entries
+def test_every_sections_first_use_is_linked_and_no_other(built):
+    entries, everyday = built.env.glossary_entries, links.Everyday.read()
     assert len(entries) == len(ENTRIES)
-    pages, expression = 0, links.pattern(entries)
+    numbers, pages = {entry.anchor: i for i, entry in enumerate(entries)}, 0
     for path in CHAPTERS:
         doctree = built.env.get_and_resolve_doctree(path.stem, built.builder)
         found = {}
         for reference in doctree.findall(nodes.reference):
             if "glossary-term" in reference["classes"]:
                 page, anchor = reference["refuri"].split("#")
-                assert page == "glossary.html" and anchor not in found, (path.stem, anchor)
-                found[anchor] = reference
+                at = id(links.unit(reference)), numbers[anchor]
+                assert page == "glossary.html" and at not in found, (path.stem, anchor)
+                found[at] = reference
         pages += bool(found)
-        order = [n for n in doctree.findall(nodes.Text)]
-        place = {id(node): i for i, node in enumerate(order)}
-        unlinked: dict[int, list[int]] = {}
-        for text in links.prose(doctree):
-            for match in expression.finditer(text.astext()):
-                number = int(match.lastgroup[1:].partition("_")[0])
-                unlinked.setdefault(number, []).append(place[id(text)])
-        for number, entry in enumerate(entries):
-            left = unlinked.get(number, [])
-            if entry.anchor in found:
-                (inside,) = found[entry.anchor].findall(nodes.Text)
-                assert all(place[id(inside)] < i for i in left), (path.stem, entry.terms)
-            else:
-                assert not left, (path.stem, entry.terms)
+        place = {id(node): i for i, node in enumerate(doctree.findall(nodes.Text))}
+        for text, _, number in links.uses(doctree, entries, everyday, path.stem):
+            at = id(links.unit(text)), number
+            assert at in found, (path.stem, entries[number].terms, text[:80])
+            (inside,) = found[at].findall(nodes.Text)
+            assert place[id(inside)] < place[id(text)], (path.stem, entries[number].terms)
     assert pages > 8
+
+
+EVERYDAY = [
+    ("Try it in your head, then run it.", []),
+    ("The head start. Does the plain network reach it?", []),
+    ("The network's own head, put behind a block.", ["head"]),
+    ("If one random path is followed in ever finer steps,", []),
+    ("Choose a path through three blocks.", ["path"]),
+    ("Deep kernel shaping trains networks; a kernel of 3 does not.", ["kernel"]),
+    ("A trained network survives the loss of a block.", []),
+    ("The training loss falls without loss.", ["loss"]),
+    ("harder in steps that we control; the control is plain", ["control"]),
+    ("with values and projection at the identity", []),
+    ("a projection where the shape changes", ["projection"]),
+    ("One line for each stage. Within a stage the shape stays.", ["stage"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), EVERYDAY, ids=[t[:30] for t, _ in EVERYDAY])
+def test_everyday_words_are_no_links(text, expected):
+    entries = [links.Entry(tuple(terms), "glossary", "a") for terms, _ in ENTRIES]
+    document = new_document("page", get_default_settings())
+    document += nodes.section("", nodes.paragraph("", text))
+    found = links.uses(document, entries, links.Everyday.read(), "page")
+    words = {"head", "path", "kernel", "loss", "control", "projection", "stage"}
+    assert [m[0].lower() for _, m, _ in found if m[0].lower() in words] == expected
+
+
+def test_a_word_can_mean_something_else_on_a_whole_page():
+    entries = [links.Entry(("head",), "glossary", "a")]
+    document = new_document("page", get_default_settings())
+    document += nodes.paragraph("", "The top of the head.")
+    everyday = links.Everyday.read()
+    assert len(links.uses(document, entries, everyday, "book/02_stream")) == 1
+    assert links.uses(document, entries, everyday, "book/06_medical") == []
+
+
+def test_every_everyday_phrase_has_a_term_and_every_page_is_there():
+    everyday = links.Everyday.read()
+    listed = tomllib.loads(links.EVERYDAY.read_text("utf-8"))
+    entries = [links.Entry(tuple(terms), "glossary", "a") for terms, _ in ENTRIES]
+    for phrase in listed["phrases"]:
+        assert links.pattern(entries).search(phrase), phrase
+    terms = {term for names, _ in ENTRIES for term in names}
+    for page, words in everyday.pages.items():
+        assert (ROOT / f"{page}.ipynb").is_file() and set(words) <= terms
 
 
 def test_the_glossary_does_not_link_to_itself(built):

@@ -15,6 +15,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 
 import live_figure
+import one_sheet
 import photographs
 import quiet_cells
 import self_contained
@@ -87,12 +88,16 @@ class Asset:
 def test_scripts_of_another_theme_go_and_the_others_wait():
     early, late = Asset("_static/scripts/furo.js"), Asset("_static/copybutton.js")
     thebe, again = Asset("_static/sphinx-thebe.js"), Asset("_static/copybutton.js")
-    scripts = [early, late, thebe, again]
-    context = {"script_files": scripts, "css_files": [], "pathto": lambda path, _: f"../{path}"}
+    context = {
+        "script_files": [early, late, thebe, again],
+        "css_files": [],
+        "pathto": lambda path, _: f"../{path}",
+        "body": '<div class="highlight">',
+    }
     self_contained.lighten(None, "page", "page.html", context, None)
     assert context["script_files"] == [early, late]
     assert "defer" not in early.attributes and late.attributes["defer"] == "defer"
-    assert context["metatags"].count('rel="preload" href="../_static/fonts/') == 2
+    assert '"../_static/fonts/"+face' in context["metatags"]
 
 
 def test_a_figure_that_asks_for_what_is_not_known_is_refused(tmp_path, monkeypatch):
@@ -103,3 +108,48 @@ def test_a_figure_that_asks_for_what_is_not_known_is_refused(tmp_path, monkeypat
     (tmp_path / "chain" / "figure.toml").write_text('script = "chain.js"\n')
     with pytest.raises(ValueError, match=r"unknown keys \['script'\]"):
         live_figure.assets("chain")
+
+
+SHEETS = """<link rel="stylesheet" type="text/css" href="../_static/a.css?v=1" />
+<link rel="stylesheet" href="../_static/katex/k.css?v=2">
+<link rel="stylesheet" media="print" href="../_static/p.css">"""
+
+
+def test_sheets_are_joined_in_their_order_and_find_their_files(tmp_path):
+    (tmp_path / "katex").mkdir()
+    (tmp_path / "a.css").write_text("/* a */ p { color: red }\n")
+    (tmp_path / "katex/k.css").write_text(
+        "@font-face{src:url(fonts/x.woff2)} b{background:url(data:,)}"
+    )
+    (tmp_path / "p.css").write_text("p { color: black }")
+    page = one_sheet.join_sheets(SHEETS, tmp_path)
+    (written,) = tmp_path.glob("sheet-*.css")
+    assert page.count('rel="stylesheet"') == 2 and f'href="../_static/{written.name}"' in page
+    css = written.read_text()
+    assert css.index("red") < css.index('url("katex/fonts/x.woff2")') and "url(data:,)" in css
+    assert "black" not in css and "/*" not in css
+    (tmp_path / "a.css").write_text("p { color: blue }")
+    again = one_sheet.join_sheets(page, tmp_path)
+    changed = next(path for path in tmp_path.glob("sheet-*.css") if path != written)
+    assert f'href="../_static/{changed.name}"' in again and written.name not in again
+    assert "blue" in changed.read_text() and one_sheet.join_sheets(again, tmp_path) == again
+
+
+def test_a_page_with_one_sheet_stays_as_it_is(tmp_path):
+    (tmp_path / "a.css").write_text("p {}")
+    page = '<link rel="stylesheet" href="_static/a.css">'
+    assert one_sheet.join_sheets(page, tmp_path) == page
+
+
+@pytest.mark.parametrize(
+    "body, expected", [('<div class="sd-tab-set">', 2), ("<p>sd-tab-set</p>", 0)]
+)
+def test_a_page_loads_what_its_elements_need(body, expected):
+    context = {
+        "script_files": [Asset("_static/design-tabs.js")],
+        "css_files": [Asset("_static/sphinx-design.min.css")],
+        "pathto": lambda path, _: path,
+        "body": body,
+    }
+    self_contained.lighten(None, "page", "page.html", context, None)
+    assert len(context["script_files"] + context["css_files"]) == expected

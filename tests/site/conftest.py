@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from live_figure import LIVE, assets
 
 from tests.limits import HANG_SECONDS
 
@@ -67,3 +68,51 @@ class Browser:
         page = self.chromium.new_page(**options)
         page.set_default_timeout(1000 * HANG_SECONDS)  # milliseconds; those of navigation too
         return page
+
+
+#: A page's colours, as book.css and the theme set them.
+THEME = """
+body { --paper: #fcfbf8; --ink: #1c2230; --soft: #5a6275; --hairline: #e4e1d9;
+  --companion-residual: #0b5394; --companion-plain: #b5450b }
+body[data-theme="dark"] { --paper: #12151b; --ink: #e8e6e0; --soft: #a2a9b8; --hairline: #2b303b;
+  --companion-residual: #6bb1ee; --companion-plain: #f0925a }
+body { margin: 1rem; font: 18px/1.6 serif; background: var(--paper); color: var(--ink) }
+article { max-width: 46rem; margin: auto }
+"""
+
+
+def document(name: str, scripts: bool = True, folder: Path = LIVE) -> str:
+    """A page that holds one figure of a folder, as the directive puts it there."""
+    listed = assets(name)
+    at = {path: (folder.parent / path).as_uri() for paths in listed.values() for path in paths}
+    styles = "".join(f'<link rel="stylesheet" href="{at[path]}">' for path in listed["styles"])
+    deferred = "".join(f'<script defer src="{at[path]}"></script>' for path in listed["scripts"])
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A figure</title>'
+        '<meta name="viewport" content="width=device-width"><style>'
+        f"{THEME}</style>{styles}{deferred if scripts else ''}</head><body><article><figure>"
+        f"{(LIVE / name / 'figure.html').read_text('utf-8')}"
+        "<figcaption>A caption.</figcaption></figure></article></body></html>"
+    )
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Open a page with a figure from a file, and see that nothing fails or comes from elsewhere."""
+    pages, problems = [], []
+
+    def show(name: str, scripts: bool = True, **options):
+        file = tmp_path / f"{name}-{scripts}.html"
+        file.write_text(document(name, scripts), "utf-8")
+        page = browser.new_page(**{"viewport": {"width": 1000, "height": 900}, **options})
+        page.on("pageerror", lambda e: problems.append(str(e)))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("request", lambda r: None if r.url.startswith("file:") else problems.append(r.url))
+        pages.append(page)
+        page.goto(file.as_uri())
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+    assert not problems

@@ -5,53 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from live_figure import LIVE, assets
+from live_figure import LIVE
 
 from tools import stills
-
-#: A page's colours, as book.css and the theme set them.
-THEME = """
-:root { --ink: rgb(10, 20, 30); --companion-plain: rgb(180, 70, 10); --hairline: #ddd }
-body[data-theme="dark"] { --ink: rgb(230, 230, 220); --companion-plain: rgb(240, 150, 90) }
-body { margin: 1rem; font: 18px/1.6 serif } article { max-width: 46rem; margin: auto }
-"""
-
-
-def document(name: str, scripts: bool = True) -> str:
-    """A page that holds one figure, as the directive puts it there."""
-    listed = assets(name)
-    at = {path: (LIVE.parent / path).as_uri() for paths in listed.values() for path in paths}
-    styles = "".join(f'<link rel="stylesheet" href="{at[path]}">' for path in listed["styles"])
-    deferred = "".join(f'<script defer src="{at[path]}"></script>' for path in listed["scripts"])
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A figure</title>'
-        '<meta name="viewport" content="width=device-width"><style>'
-        f"{THEME}</style>{styles}{deferred if scripts else ''}</head><body><article><figure>"
-        f"{(LIVE / name / 'figure.html').read_text('utf-8')}"
-        "<figcaption>A caption.</figcaption></figure></article></body></html>"
-    )
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Open a page with a figure from a file, and see that nothing fails or comes from elsewhere."""
-    pages, problems = [], []
-
-    def show(name: str, scripts: bool = True, **options):
-        file = tmp_path / f"{name}-{scripts}.html"
-        file.write_text(document(name, scripts), "utf-8")
-        page = browser.new_page(**{"viewport": {"width": 1000, "height": 900}, **options})
-        page.on("pageerror", lambda e: problems.append(str(e)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("request", lambda r: None if r.url.startswith("file:") else problems.append(r.url))
-        pages.append(page)
-        page.goto(file.as_uri())
-        return page
-
-    yield show
-    for page in pages:
-        page.close()
-    assert not problems
 
 
 @pytest.mark.parametrize("name", stills.FIGURES)

@@ -18,7 +18,7 @@ from companion.book.claims.core import (
     record,
     table,
 )
-from companion.book.claims.display import counts, in_article_order, show_ledger
+from companion.book.claims.display import counts, in_article_order, show_ledger, show_verdicts
 from companion.book.claims.wording import FAILS, HOLDS, SIGNS, WITH_CONDITIONS, badge
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "ledger",
     "record",
     "show_ledger",
+    "show_verdicts",
     "table",
 ]

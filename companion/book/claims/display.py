@@ -45,10 +45,36 @@ def show_ledger() -> None:
     display({"text/markdown": "\n\n".join(parts), "text/plain": plain}, raw=True)
 
 
+def show_verdicts(*ids: str) -> None:
+    """Show some verdicts, each with a link to the cell that settles it.
+
+    Raises
+    ------
+    ValueError: an id that no recorded claim has.
+    """
+    from IPython.display import display  # a notebook has it
+
+    entries = ledger()
+    if unknown := [i for i in ids if i not in entries]:
+        raise ValueError(f"ids: no claim {', '.join(map(repr, unknown))}; {len(entries)} are known")
+    shown = [entries[i] for i in ids]
+    boxes = [
+        f"> {badge(e.verdict.word, capital=True)} {typeset(_sentence(e.claim.statement))}\n>\n"
+        f'> <a href="{e.claim.notebook}.html#claim-{e.claim.id}">Where it was measured</a>'
+        for e in shown
+    ]
+    plain = "\n".join(f"{e.claim.id}: {e.verdict.word}" for e in shown)
+    display({"text/markdown": "\n\n<!-- -->\n\n".join(boxes), "text/plain": plain}, raw=True)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _entry(entry: Entry) -> str:
     claim, verdict = entry.claim, entry.verdict
-    statement = typeset(f"{claim.statement[0].upper()}{claim.statement[1:]}.")
-    reason = typeset(f"{verdict.reason[0].upper()}{verdict.reason[1:]}.")
+    statement = typeset(_sentence(claim.statement))
+    reason = typeset(_sentence(verdict.reason))
     cell = f'<a href="{claim.notebook}.html#claim-{claim.id}">{claim.notebook}</a>'
     return (
         f"**{claim.id}** {badge(verdict.word)} *{statement}* (article: {claim.section}) "

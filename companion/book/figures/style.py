@@ -18,6 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from companion import _checks
+from companion.book.figures.lettering import SIZE, least_width, lettering
 
 #: The two conditions, everywhere. Vermilion and dashed without a shortcut, blue and solid with one.
 #: Okabe and Ito's colours, told apart in every common form of colour blindness.
@@ -42,7 +43,7 @@ _STYLE: Any = {
     "lines.linewidth": 2,
     "lines.markersize": 5,
     "svg.hashsalt": "residual",  # the same drawing gives the same file
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
 }
 
 
@@ -161,9 +162,13 @@ def svg(drawing: Figure, alt: str) -> str:
         (RESIDUAL, f"var(--companion-residual, {RESIDUAL})"),
     ):
         text = text.replace(colour, variable)
-    label = escaped(alt)
-    # Text that names no colour takes the page's, in both themes.
-    head = f'<svg role="img" aria-label="{label}" fill="currentColor"'
+    text = lettering(text, drawing)
+    label, least = escaped(alt), least_width(text)
+    # Text that names no colour takes the page's, in both themes; a page may set face and size.
+    face = (
+        f'font-family="system-ui, sans-serif" font-size="{SIZE}" style="min-width: {least:.0f}px"'
+    )
+    head = f'<svg role="img" aria-label="{label}" fill="currentColor" {face}'
     return text.replace("<svg", head, 1).strip()
 
 

@@ -685,6 +685,7 @@ def book(tmp_path, monkeypatch):
     def write(source, tags=("claim-C3",)):
         cells = [
             nbformat.v4.new_markdown_cell("# A chapter"),
+            nbformat.v4.new_code_cell("raise SystemExit('it installs')", id="needs-package"),
             nbformat.v4.new_code_cell(
                 "from pathlib import Path\nfrom companion.book import claims"
             ),
