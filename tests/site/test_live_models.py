@@ -18,7 +18,7 @@ from companion.data.dates import normalize_text
 from companion.torch import lesions
 from companion.translation import Translation
 from tests.site.conftest import document
-from tools import live_models as exported
+from tools import live_weights as exported
 
 WEIGHTS = {"lesions": ["lesions/weights.js"], "dates": ["dates/residual.js", "dates/plain.js"]}
 ARMS = ("residual", "plain")
@@ -48,7 +48,7 @@ def test_the_pages_files_are_made_from_the_stored_weights(name):
     files = exported.FIGURES[name]()
     assert {*files} == {*WEIGHTS[name], f"{name}/figure.html"}
     for path, content in files.items():
-        assert (LIVE / path).read_text("utf-8") == content, f"{path}: python -m tools.live_models"
+        assert (LIVE / path).read_text("utf-8") == content, f"{path}: python -m tools.live_weights"
 
 
 def network(arm):
