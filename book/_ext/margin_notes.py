@@ -46,5 +46,5 @@ def pass_over(writer: Any, node: margin_note) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     others = {name: (pass_over, pass_over) for name in ("latex", "text", "man", "texinfo")}
     app.add_node(margin_note, html=(visit_html, depart_html), **others)
-    app.add_directive("margin", Margin, override=True)  # of the theme that Jupyter Book loads
+    app.add_directive("margin", Margin, override=True)  # Jupyter Book brings one of its own theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,6 +12,12 @@ from tools.race_still import FIGURE, LIVE, SCRIPTS
 
 PLAIN, RESIDUAL = "tbody tr:nth-child(1) td", "tbody tr:nth-child(2) td"
 YOURS = f"{RESIDUAL}:nth-of-type(7)"
+COUNT = """() => {
+  window.count = {frames: 0, draws: 0};
+  (function tick() { count.frames++; requestAnimationFrame(tick); })();
+  new MutationObserver(() => count.draws++)
+    .observe(document.querySelector(".race-count"), {childList: true});
+}"""
 DONE = "document.querySelectorAll('.race-strip u').length >= {marks}"
 
 
@@ -87,16 +93,10 @@ def test_nothing_moves_until_asked_where_motion_is_reduced(visit):
     still = page.locator(".race-loss").inner_html()
     page.wait_for_timeout(500)
     assert page.locator(".race-loss").inner_html() == still
-    page.evaluate(
-        """() => {
-          window.draws = 0;
-          new MutationObserver(() => draws++)
-            .observe(document.querySelector(".race-count"), {childList: true});
-        }"""
-    )
+    page.evaluate(COUNT)
     page.locator(".race-play").click()
     finish(page)
-    assert page.evaluate("draws") == 1  # the end, and nothing between
+    assert page.evaluate("count.draws") == 1  # the end, and nothing between
     # The still picture is this run.
     assert page.locator(".race-loss .race-plain").get_attribute("d") in still
 
@@ -113,8 +113,7 @@ def test_nothing_moves_until_asked_where_motion_is_reduced(visit):
 )
 def test_a_click_leads_to_what_it_says(preset, arms, kinds, visit):
     page = visit()
-    button = page.locator(f"[data-preset={preset}]")
-    button.click()
+    (button := page.locator(f"[data-preset={preset}]")).click()
     assert kind(page) == preset
     finish(page, arms)
     assert button.get_attribute("aria-pressed") == "true"
@@ -173,20 +172,10 @@ def test_it_waits_below_the_fold_and_rests_in_a_hidden_tab(visit, address):
 
 def test_it_draws_at_most_once_a_frame(visit):
     page = visit(calm=False, viewport={"width": 1280, "height": 150})
-    page.evaluate(
-        """() => {
-          window.frames_ = 0;
-          window.draws = 0;
-          const tick = () => { frames_++; requestAnimationFrame(tick); };
-          requestAnimationFrame(tick);
-          new MutationObserver(() => draws++)
-            .observe(document.querySelector(".race-count"), {childList: true});
-        }"""
-    )
+    page.evaluate(COUNT)
     page.set_viewport_size({"width": 1280, "height": 1000})
     finish(page, 2)
-    # 300 steps in posts of at most two
-    assert 1 < page.evaluate("draws") <= page.evaluate("frames_")
+    assert 1 < page.evaluate("count.draws") <= page.evaluate("count.frames")
 
 
 def test_all_of_it_by_keys(visit):
@@ -219,7 +208,7 @@ def test_all_of_it_by_keys(visit):
     page.wait_for_function(f"document.querySelector('{YOURS}').textContent === '–'")
 
 
-def test_names_and_contrast_for_those_who_do_not_see_the_picture(visit):
+def test_names_for_those_who_do_not_see_the_picture(visit):
     page = visit()
     unnamed = """all => all.filter(e => !(e.textContent.trim() || e.getAttribute("aria-label") ||
       e.labels?.[0]?.textContent.trim())).length"""

@@ -80,7 +80,7 @@ window.companionWords = Object.assign(window.companionWords || {}, {
       shallow: "Two networks of {layers} layers, with the same weights and the same digits; blue also adds its input in every layer. Watch how far apart the curves come to lie.",
       deep: "The plain network alone, now with {layers} layers. Watch whether its curve leaves the dotted line, which is a guess.",
       sum: "Every layer of the blue network adds its input, and nothing else differs: F + x. Watch where its curve begins.",
-      scaled: "What each layer adds is now scaled by a number that is learned and starts at nought: αF + x. Watch when the curves part.",
+      scaled: "What each layer adds is now scaled by a number that is learned and starts at zero: αF + x. Watch when the curves part.",
       own: "{layers} layers, as you have set them. Watch the curves above and the gradients below.",
     },
     outcome: {

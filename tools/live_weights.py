@@ -3,7 +3,7 @@
 Everything comes from the stored runs and weights of ``companion.book.experiments.live_lesions`` and
 ``live_dates``; nothing is trained. Run it after these:
 
-    python -m tools.live_models
+    python -m tools.live_weights
 """
 
 from __future__ import annotations
