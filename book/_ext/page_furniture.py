@@ -97,9 +97,9 @@ def add(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: An
     if tree is None:
         return
     title = "" if page == ROOT else words_of(context.get("title", ""))
-    address = context["head"].address
-    context["bibtex"] = citation.bibtex(book, page, title, address)
-    context["citation"] = citation.sentence(book, title, address)
+    published_at = context["head"].address
+    context["bibtex"] = citation.bibtex(book, page, title, published_at)
+    context["citation"] = citation.sentence(book, title, published_at)
     if not context["is_chapter"]:
         return
     context["page_line"] = line(app, page, tree, pathto)
