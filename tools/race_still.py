@@ -73,7 +73,8 @@ def run(page: Any, markup: str) -> str:
     for script in SCRIPTS:
         page.add_script_tag(path=LIVE / script)
     page.locator(".race-play").click()
-    page.wait_for_function("document.querySelectorAll('.race-strip u').length === 2")
+    # However long it takes: a busy machine is slow.
+    page.wait_for_function("document.querySelectorAll('.race-strip u').length === 2", timeout=0)
     # The strip is of runs that the reader has seen.
     return page.evaluate(
         """() => {

@@ -191,5 +191,6 @@ def write_cards(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("cards.js", loading_method="defer")
-    app.connect("build-finished", write_cards)
+    # Formulas are typeset by a program that ends with the build, at the priority 500.
+    app.connect("build-finished", write_cards, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -73,7 +73,7 @@ def line(app: Sphinx, page: str, document: nodes.document, pathto: Any) -> Line:
     )
 
 
-def address(pathto: Any, page: str, section: str) -> str:
+def way(pathto: Any, page: str, section: str) -> str:
     """Return the way to a section of a page, or to the page where there is no section."""
     found = pathto(page)
     return f"{'' if found == '#' else found}#{section}" if section else found
@@ -91,8 +91,8 @@ def add(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: An
     context["book"] = book
     context["text_licence"] = citation.TEXT_LICENCE
     context["repository"] = f"https://github.com/{place.repository}" if place else ""
-    context["parts"] = {name: address(pathto, *target) for name, *target in PARTS}
-    context["licences"] = address(pathto, "book/cite", "licences")
+    context["parts"] = {name: way(pathto, *target) for name, *target in PARTS}
+    context["licences"] = way(pathto, "book/cite", "licences")
     context["is_chapter"] = page in page_map() and tree is not None
     if tree is None:
         return

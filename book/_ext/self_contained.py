@@ -13,6 +13,16 @@ from sphinx.application import Sphinx
 UNUSED = ("thebe", "sphinx-book-theme")
 #: These have to run before the first paint: the theme is chosen in them.
 EARLY = ("documentation_options.js", "scripts/furo.js")
+#: What only pages with such an element need.
+NEEDED_FOR = {
+    "sphinx-design": 'class="sd-',
+    "design-tabs": 'class="sd-',
+    "togglebutton": "dropdown",
+    "clipboard": "highlight",
+    "copybutton": "highlight",
+    "exercise": 'class="exercise',
+    "katex": 'class="katex',
+}
 #: The faces of text and headings.
 PRELOADED = ("serif", "serif-bold")
 PRELOAD = """<script>
@@ -30,13 +40,15 @@ def name_of(asset: Any) -> str:
 
 
 def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Leave out what no page uses or what stands there twice; let scripts wait for the page."""
+    """Leave out what the page does not use or has twice; let scripts wait for the page."""
+    body = context.get("body", "")
+    idle = [word for word, sign in NEEDED_FOR.items() if sign not in body]
     for kind in ("script_files", "css_files"):
         seen: set[str] = set()
         kept = []
         for asset in context.get(kind, []):
             name = name_of(asset)
-            if name not in seen and not any(word in name.lower() for word in UNUSED):
+            if name not in seen and not any(word in name.lower() for word in (*UNUSED, *idle)):
                 seen.add(name)
                 kept.append(asset)
         context[kind] = kept

@@ -67,11 +67,11 @@ def test_what_the_page_says_of_deleted_blocks_holds_in_all_seeds():
     assert [row["seed"] for row in lesioned("residual")] == list(live_lesions.SEEDS)
     for row in lesioned("residual"):
         first, *others = row["each"]
-        assert first < 0.6 < min(others), "the first block matters far more"
-        assert row["swapped"] > row["accuracy"] - 0.05
+        assert first < 0.4 and min(others) > row["accuracy"] - 0.05
+        assert row["swapped"] > row["accuracy"] - 0.005
     for row in lesioned("plain"):
-        assert max(row["each"]) < 0.4 and row["swapped"] < 0.3
-        assert row["accuracy"] > 0.8
+        assert np.median(row["each"]) < 0.2 and max(row["each"]) < 0.35
+        assert row["swapped"] < 0.15 and row["accuracy"] > 0.9
 
 
 @pytest.mark.parametrize("arm", live_lesions.ARMS)

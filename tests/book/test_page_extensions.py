@@ -88,8 +88,12 @@ class Asset:
 def test_scripts_of_another_theme_go_and_the_others_wait():
     early, late = Asset("_static/scripts/furo.js"), Asset("_static/copybutton.js")
     thebe, again = Asset("_static/sphinx-thebe.js"), Asset("_static/copybutton.js")
-    scripts = [early, late, thebe, again]
-    context = {"script_files": scripts, "css_files": [], "pathto": lambda path, _: f"../{path}"}
+    context = {
+        "script_files": [early, late, thebe, again],
+        "css_files": [],
+        "pathto": lambda path, _: f"../{path}",
+        "body": '<div class="highlight">',
+    }
     self_contained.lighten(None, "page", "page.html", context, None)
     assert context["script_files"] == [early, late]
     assert "defer" not in early.attributes and late.attributes["defer"] == "defer"
@@ -135,3 +139,17 @@ def test_a_page_with_one_sheet_stays_as_it_is(tmp_path):
     (tmp_path / "a.css").write_text("p {}")
     page = '<link rel="stylesheet" href="_static/a.css">'
     assert one_sheet.join_sheets(page, tmp_path) == page
+
+
+@pytest.mark.parametrize(
+    "body, expected", [('<div class="sd-tab-set">', 2), ("<p>sd-tab-set</p>", 0)]
+)
+def test_a_page_loads_what_its_elements_need(body, expected):
+    context = {
+        "script_files": [Asset("_static/design-tabs.js")],
+        "css_files": [Asset("_static/sphinx-design.min.css")],
+        "pathto": lambda path, _: path,
+        "body": body,
+    }
+    self_contained.lighten(None, "page", "page.html", context, None)
+    assert len(context["script_files"] + context["css_files"]) == expected

@@ -18,7 +18,7 @@ from companion.data.dates import normalize_text
 from companion.torch import lesions
 from companion.translation import Translation
 from tests.site.conftest import document
-from tools import live_models as exported
+from tools import live_weights as exported
 
 WEIGHTS = {"lesions": ["lesions/weights.js"], "dates": ["dates/residual.js", "dates/plain.js"]}
 ARMS = ("residual", "plain")
@@ -43,9 +43,12 @@ def compute(browser):
         page.close()
 
 
-def test_the_pages_files_are_made_from_the_stored_weights():
-    for name, content in exported.files().items():
-        assert (LIVE / name).read_text("utf-8") == content, f"{name}: python -m tools.live_models"
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_pages_files_are_made_from_the_stored_weights(name):
+    files = exported.FIGURES[name]()
+    assert {*files} == {*WEIGHTS[name], f"{name}/figure.html"}
+    for path, content in files.items():
+        assert (LIVE / path).read_text("utf-8") == content, f"{path}: python -m tools.live_weights"
 
 
 def network(arm):
@@ -275,8 +278,8 @@ def test_two_blocks_change_places_and_all_go_back(opened):
     page = alive(opened("lesions"))
     whole = counts(page)
     one, other = page.locator("select").all()
-    one.select_option("1")
-    other.select_option("4")  # values count from 0
+    one.select_option(label="2")
+    other.select_option(label="5")
     page.get_by_role("button", name="change places").click()
     assert "Order of the blocks: 1, 5, 3, 4, 2, 6, 7, 8." in page.locator(".live-says").inner_text()
     shown = page.locator(".lesions-board button").all_inner_texts()
@@ -341,7 +344,7 @@ def test_a_test_date_is_judged_and_an_unfit_text_is_named(task, opened):
     page = alive(opened("dates"))
     index = next(i for i, (locale, *_) in enumerate(examples(page)) if locale == "de")
     locale, text, iso = examples(page)[index]
-    page.locator("select").select_option(str(index))
+    page.locator("select").select_option(value=str(index))
     assert page.locator("input[type=text]").input_value() == text
     right = answer(page) == iso
     marked = page.locator("button.dates-wrong").count()
@@ -376,3 +379,10 @@ def test_attention_follows_the_chosen_character_and_block(opened):
     assert len(shares) == 3 and 98 <= sum(shares) <= 102
     named = page.get_by_role("img").get_attribute("aria-label")
     assert page.locator(".dates-looks").inner_text() in named
+
+
+def test_what_the_page_says_of_years_that_were_not_taught(compute):
+    texts = ["15 August 1950", "15 August 2049", "15 August 1947"]
+    found = compute("dates", TRANSLATED, ["residual", texts])
+    said = ["".join(one["character"] for one in written) for written in found]
+    assert said[:2] == ["1950-08-15", "2049-08-15"] and said[2] != "1947-08-15"

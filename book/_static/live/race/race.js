@@ -37,7 +37,7 @@
         accuracy = race.accuracy();
       }
       if (drawing) pixels.set(drawing, 6 * 64);
-      if (race && drawing) report();
+      if (race && !start && drawing) report();
       if (race && go && count < steps) timer = setTimeout(advance);
     };
   }
@@ -88,12 +88,12 @@
     const percent = (v) => fill(words.percent, {value: Math.round(100 * v)});
 
     function outcome({losses, accuracy: [plain, residual]}) { // which sentence this run bears out
-      const first = losses[1][0];
+      const first = losses.at(-1)[0];
       const kind = residual === undefined
-        ? plain < 0.7 ? "stuck" : plain < 0.88 ? "slow" : "learned"
+        ? plain < 0.6 ? "stuck" : plain < 0.88 ? "slow" : "learned"
         : first > 100 && residual < 0.5 ? "exploded"
         : Math.max(plain, residual) < 0.5 ? "neither"
-        : plain < 0.7 && residual > 0.88 ? "learns"
+        : plain < 0.6 && residual > 0.88 ? "learns"
         : residual - plain > 0.05 ? "ahead" : plain - residual > 0.05 ? "behind" : "level";
       const values = {layers: settings.depth, plain: percent(plain), residual: percent(residual)};
       return fill(words.outcome[kind], {...values, loss: `10${raised(Math.floor(Math.log10(first)))}`});

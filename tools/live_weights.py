@@ -3,7 +3,7 @@
 Everything comes from the stored runs and weights of ``companion.book.experiments.live_lesions`` and
 ``live_dates``; nothing is trained. Run it after these:
 
-    python -m tools.live_models
+    python -m tools.live_weights
 """
 
 from __future__ import annotations
@@ -189,31 +189,29 @@ def answer(shown: dict[str, Any], chosen: int | None) -> str:
     return "".join(cells)
 
 
-def files() -> dict[str, str]:
-    """Return what this script writes: paths below ``_static/live``, and the content of each."""
-    scripts = {
-        "lesions/weights.js": lesions_weights(),
-        "dates/residual.js": dates_weights("residual"),
-        "dates/plain.js": dates_weights("plain"),
-    }
+def figure(name: str, still: str, scripts: dict[str, str]) -> dict[str, str]:
+    """Return the figure's files: its scripts of weights, and markup that says how long they are."""
+    attributes = ("data-kib", "data-kib-plain")
+    lengths = [round(len(script.encode()) / 1024) for script in scripts.values()]
+    sizes = "".join(f' {a}="{n}"' for a, n in zip(attributes, lengths, strict=False))
+    return {**scripts, f"{name}/figure.html": FIGURE.format(name=name, sizes=sizes, still=still)}
 
-    def kib(*names: str) -> str:
-        attributes = ("data-kib", "data-kib-plain")
-        sizes = [round(len(scripts[name].encode()) / 1024) for name in names]
-        return "".join(f' {a}="{s}"' for a, s in zip(attributes, sizes, strict=False))
 
-    figures = {
-        "lesions": (lesions_still(), kib("lesions/weights.js")),
-        "dates": (dates_still(), kib("dates/residual.js", "dates/plain.js")),
-    }
-    pages = {
-        f"{name}/figure.html": FIGURE.format(name=name, sizes=sizes, still=still)
-        for name, (still, sizes) in figures.items()
-    }
-    return {**scripts, **pages}
+def lesions_files() -> dict[str, str]:
+    return figure("lesions", lesions_still(), {"lesions/weights.js": lesions_weights()})
+
+
+def dates_files() -> dict[str, str]:
+    scripts = {f"dates/{arm}.js": dates_weights(arm) for arm in ARMS}
+    return figure("dates", dates_still(), scripts)
+
+
+#: What makes the files of each figure: paths below ``_static/live``, and the content of each.
+FIGURES = {"lesions": lesions_files, "dates": dates_files}
 
 
 if __name__ == "__main__":
-    for name, content in files().items():
-        (LIVE / name).write_text(content, encoding="utf-8")
-        print(f"{name}: {len(content.encode()):,} bytes")
+    for files in FIGURES.values():
+        for path, content in files().items():
+            (LIVE / path).write_text(content, encoding="utf-8")
+            print(f"{path}: {len(content.encode()):,} bytes")
