@@ -129,7 +129,6 @@ def whole(site: Path, root: Path) -> tuple[list[Entry], list[str], str]:
             continue
         title, body = read(site, page)
         entries.append(Entry(title, page, depth))
-        articles.append(
-            f'<article class="printed" id="{name_of(page)}">{rename(page, body, set(pages))}</article>'
-        )
+        body = rename(page, body, set(pages))
+        articles.append(f'<article class="printed" id="{name_of(page)}">{body}</article>')
     return entries, sheets(site, pages), "\n".join(articles)
