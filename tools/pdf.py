@@ -21,6 +21,8 @@ from tools.printed import Entry, name_of, whole
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 NAME = "residual-connections.pdf"
+# Faces that a screen does without when they are late.
+FACES = "Promise.all([...document.fonts].map(face => face.load())).then(all => all.length)"
 MINUTES = 15  # a machine may be busy
 
 
@@ -39,7 +41,7 @@ def cover(citation: dict) -> str:
 
 def contents(entries: list[Entry], numbers: dict[str, int]) -> str:
     """Return the table of contents; pages whose number is not known yet show 000."""
-    lines = ['<nav class="contents"><p class="heading">Contents</p>']
+    lines = ['<nav class="printed-contents"><p class="heading">Contents</p>']
     for entry in entries:
         if not entry.page:
             lines.append(f'<p class="part">{html.escape(entry.title)}</p>')
@@ -55,8 +57,7 @@ def contents(entries: list[Entry], numbers: dict[str, int]) -> str:
 def page(site: Path, root: Path, numbers: dict[str, int]) -> tuple[str, list[Entry]]:
     """Return the whole book as one page of HTML, and the lines of its contents."""
     citation = yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))
-    entries, sheets, articles = whole(site, root)
-    links = "\n".join(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets)
+    entries, links, articles = whole(site, root)
     own = (root / "tools" / "pdf.css").read_text("utf-8")
     text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -80,7 +81,7 @@ def write(site: Path, text: str, target: Path) -> None:
             sheet = chromium.new_page(color_scheme="light")
             sheet.set_default_timeout(60_000 * MINUTES)
             sheet.goto(source.as_uri())
-            sheet.evaluate("document.fonts.ready.then(() => true)")
+            sheet.evaluate(FACES)
             sheet.pdf(
                 path=target,
                 prefer_css_page_size=True,

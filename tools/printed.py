@@ -118,8 +118,14 @@ def sheets(site: Path, pages: list[str]) -> list[str]:
     return list(found)
 
 
-def whole(site: Path, root: Path) -> tuple[list[Entry], list[str], str]:
-    """Return the lines of the contents, the style sheets, and all articles as one text."""
+def variables(site: Path, page: str) -> str:
+    """Return the style that stands in the pages themselves: the theme's colours and faces."""
+    head = (site / f"{page}.html").read_text("utf-8").partition("</head>")[0]
+    return "\n".join(re.findall(r"<style>.*?</style>", head, re.S))
+
+
+def whole(site: Path, root: Path) -> tuple[list[Entry], str, str]:
+    """Return the lines of the contents, what the head links to, and all articles as one text."""
     listed = list(order(yaml.safe_load((root / "_toc.yml").read_text("utf-8"))))
     pages = [page for page, _ in listed if not page.startswith("caption: ")]
     entries, articles = [], []
@@ -129,7 +135,7 @@ def whole(site: Path, root: Path) -> tuple[list[Entry], list[str], str]:
             continue
         title, body = read(site, page)
         entries.append(Entry(title, page, depth))
-        articles.append(
-            f'<article class="printed" id="{name_of(page)}">{rename(page, body, set(pages))}</article>'
-        )
-    return entries, sheets(site, pages), "\n".join(articles)
+        body = rename(page, body, set(pages))
+        articles.append(f'<article class="printed" id="{name_of(page)}">{body}</article>')
+    links = [f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets(site, pages)]
+    return entries, "\n".join([*links, variables(site, pages[0])]), "\n".join(articles)

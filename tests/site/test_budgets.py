@@ -2,7 +2,7 @@
 
 | measure | audits of Lighthouse that it stands for |
 |---|---|
-| bytes, photograph_bytes, data_bytes | total-byte-weight, uses-text-compression, largest-contentful-paint |
+| bytes of all kinds | total-byte-weight, uses-text-compression, largest-contentful-paint |
 | requests | network-requests, critical-request-chains |
 | blocking_scripts, blocking_styles | render-blocking-resources, first-contentful-paint |
 | elements | dom-size, total-blocking-time, interactive |
