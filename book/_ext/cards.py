@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -84,6 +85,19 @@ def first_paragraph(node: nodes.Node) -> nodes.Element | None:
     return None
 
 
+def light(text: str) -> str:
+    """Keep of every formula its MathML, which browsers set by themselves: a tenth of the bytes."""
+    if "katex" not in text:
+        return text
+    soup = BeautifulSoup(text, "html.parser")
+    for annotation in soup.find_all("annotation"):
+        annotation.decompose()
+    for formula in soup.find_all("span", class_="katex"):
+        if formula.math is not None:
+            formula.replace_with(formula.math.extract())
+    return str(soup)
+
+
 def definition(paragraph: nodes.Element) -> nodes.Element:
     """Return a definition without its end, the page that uses the word first, in brackets."""
     copy = paragraph.deepcopy()
@@ -109,7 +123,7 @@ class Cards:
         return tree
 
     def html(self, node: nodes.Node) -> str:
-        return self.builder.render_partial(node)["fragment"].strip()
+        return light(self.builder.render_partial(node)["fragment"].strip())
 
     def numbered(self, kind: str, docname: str, id: str) -> str:
         number = self.env.toc_fignumbers.get(docname, {}).get(kind, {}).get(id)

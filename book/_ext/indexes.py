@@ -55,7 +55,7 @@ def is_exercise(node: nodes.Node) -> bool:
 
 def table(head: list[str], rows: list[list[list[nodes.Node]]], widths: list[int]) -> nodes.table:
     """Return a table of inline nodes."""
-    found = nodes.table(classes=["index-table"])
+    found = nodes.table(classes=["index-table", "no-glossary"])
     group = nodes.tgroup(cols=len(head))
     group += [nodes.colspec(colwidth=width) for width in widths]
     above, body = nodes.thead(), nodes.tbody()
