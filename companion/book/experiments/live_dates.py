@@ -3,7 +3,7 @@
 The network that 06_language has its reader train, four blocks of 32 channels with the norm after
 the branch, but trained for ten times as long: two epochs on 128,000 lines. Each arm has the rate
 that the search of language.py found for it. The weights are stored beside the run; figures of the
-page hold them in eight bits. Ten minutes on one core.
+page hold them in eight bits. A quarter of an hour on one core.
 
     python -m companion.book.experiments.live_dates
 """
