@@ -10,6 +10,7 @@ page hold them in eight bits. Ten minutes on one core.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -145,12 +146,17 @@ def shown(task: Translation, arm: str, weights: dict[str, np.ndarray]) -> dict[s
 if __name__ == "__main__":
     torch.set_num_threads(1)
     whole = Translation.from_pairs(dates(size=LINES))
-    rows, kept = [], {}
-    for which in ARMS:
-        found, kept[which] = trained(whole, which)
-        place = {"arm": which, "seed": SEED, "learning_rate": learning_rate(which)}
-        common.noted(rows, **place, lines=LINES, epochs=SETTINGS["epochs"], **found)
+    runs = common.Runs("live_dates", __file__)
+    kept = live_models.load("live_dates") if "--resume" in sys.argv else {}
+
+    def train(arm: str) -> dict[str, Any]:
+        row, kept[arm] = trained(whole, arm)
         live_models.save("live_dates", kept)
-    for which, arrays in kept.items():
-        common.noted(rows, part="shown", arm=which, **shown(whole, which, arrays))
-    common.store("live_dates", "companion/book/experiments/live_dates.py", rows)
+        return row
+
+    for which in ARMS:
+        place = {"arm": which, "seed": SEED, "learning_rate": learning_rate(which)}
+        runs.row(lambda a=which: train(a), **place, lines=LINES, epochs=SETTINGS["epochs"])
+    for which in ARMS:
+        runs.row(lambda a=which: shown(whole, a, kept[a]), part="shown", arm=which)
+    runs.store()
