@@ -58,7 +58,7 @@ library: $(STAMP)
 	$(STAGE) "tests" $(PYTEST) --dist=loadfile tests --ignore=tests/site
 
 # Large networks and long runs, of which the other tests run a smaller case: once a week.
-exhaustive: $(STAMP)
+exhaustive: _build/html/.built
 	$(STAGE) "exhaustive tests" $(PYTEST) --dist=loadfile -m exhaustive tests
 
 notebooks: $(STAMP)

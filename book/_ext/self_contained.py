@@ -11,8 +11,6 @@ from typing import Any
 from sphinx.application import Sphinx
 
 UNUSED = ("thebe", "sphinx-book-theme")
-#: These have to run before the first paint: the theme is chosen in them.
-EARLY = ("documentation_options.js", "scripts/furo.js")
 #: What only pages with such an element need.
 NEEDED_FOR = {
     "sphinx-design": 'class="sd-',
@@ -23,8 +21,9 @@ NEEDED_FOR = {
     "exercise": 'class="exercise',
     "katex": 'class="katex',
 }
-#: The faces of text and headings.
-PRELOADED = ("serif", "serif-bold")
+#: The faces of text and headings, and those of most formulas.
+TEXT_FACES = ("fonts/serif", "fonts/serif-bold")
+FORMULA_FACES = ("katex/fonts/KaTeX_Main-Regular", "katex/fonts/KaTeX_Math-Italic")
 PRELOAD = """<script>
 location.protocol=="file:"||%s.forEach(face=>document.head.append(Object.assign(
 document.createElement("link"),{rel:"preload",as:"font",type:"font/woff2",crossOrigin:"",
@@ -55,14 +54,15 @@ def lighten(app: Sphinx, page: str, template: str, context: dict[str, Any], tree
     for script in context.get("script_files", []):
         attributes = getattr(script, "attributes", None)
         in_page = attributes is None or "body" in attributes
-        if not in_page and not any(word in name_of(script) for word in EARLY):
+        if not in_page:
             attributes.pop("async", None)
             attributes["defer"] = "defer"
 
     # Asked for with the page, so that the text is set in its own faces from the first line. Read
     # from a file, a page may not ask in this way, and a face is there as soon.
-    folder = context["pathto"]("_static/fonts/", 1)
-    context["metatags"] = context.get("metatags", "") + PRELOAD % (list(PRELOADED), folder)
+    faces = [*TEXT_FACES, *(FORMULA_FACES if NEEDED_FOR["katex"] in body else ())]
+    folder = context["pathto"]("_static/", 1)
+    context["metatags"] = context.get("metatags", "") + PRELOAD % (faces, folder)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

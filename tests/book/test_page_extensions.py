@@ -86,18 +86,19 @@ class Asset:
 
 
 def test_scripts_of_another_theme_go_and_the_others_wait():
-    early, late = Asset("_static/scripts/furo.js"), Asset("_static/copybutton.js")
+    first, late = Asset("_static/scripts/furo.js"), Asset("_static/copybutton.js")
     thebe, again = Asset("_static/sphinx-thebe.js"), Asset("_static/copybutton.js")
     context = {
-        "script_files": [early, late, thebe, again],
+        "script_files": [first, late, thebe, again],
         "css_files": [],
         "pathto": lambda path, _: f"../{path}",
         "body": '<div class="highlight">',
     }
     self_contained.lighten(None, "page", "page.html", context, None)
-    assert context["script_files"] == [early, late]
-    assert "defer" not in early.attributes and late.attributes["defer"] == "defer"
-    assert '"../_static/fonts/"+face' in context["metatags"]
+    assert context["script_files"] == [first, late]
+    assert first.attributes["defer"] == late.attributes["defer"] == "defer"
+    assert "'fonts/serif'" in context["metatags"] and "katex" not in context["metatags"]
+    assert '"../_static/"+face' in context["metatags"]
 
 
 def test_a_figure_that_asks_for_what_is_not_known_is_refused(tmp_path, monkeypatch):

@@ -49,15 +49,26 @@ def axe() -> str:
     return Axe().axe_script
 
 
+@pytest.mark.parametrize("name, run", [(n, i % len(RUNS)) for i, n in enumerate(PAGES)])
+def test_axe_finds_nothing_in_one_width_and_theme(name, run, axe, browser, server) -> None:
+    chosen = list(RUNS)[run]
+    look(name, {chosen: [ALL_BUT_COLOURS, COLOURS]}, axe, browser, server)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing(name, axe, browser, server) -> None:
+    look(name, RUNS, axe, browser, server)
+
+
+def look(name, runs_of, axe, browser, server) -> None:
     page = browser.new_page()
     page.goto(server + name)
     page.wait_for_load_state("networkidle")
     page.add_style_tag(content=STILL)
     page.evaluate(axe)
     problems = []
-    for (width, theme), runs in RUNS.items():
+    for (width, theme), runs in runs_of.items():
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=theme)
         page.evaluate("theme => { document.body.dataset.theme = theme }", theme)

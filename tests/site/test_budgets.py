@@ -103,7 +103,17 @@ def measure(address: str, name: str, browser) -> tuple[dict[str, float], dict[st
     return measures, {"sizes": size, "blocking": blocking, "shifts": shifts}
 
 
-@pytest.mark.parametrize("name", PAGES)
+#: The heaviest in bytes, photographs, elements and formulas; the other pages once a week.
+HEAVIEST = {"welcome", "01_background", "04_scale", "06_denoising", "08_history", "costs_numbers"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if Path(name).stem in HEAVIEST else [pytest.mark.exhaustive])
+        for name in PAGES
+    ],
+)
 def test_a_page_keeps_its_budget(name, browser, compressed) -> None:
     measures, parts = measure(compressed, name, browser)
     for _ in range(2):  # what a busy machine moves once it does not move each time
