@@ -95,9 +95,9 @@ def _aligned(source: str, lines: dict[str, Text]) -> tuple[str, str]:
     side = side or label.get_horizontalalignment()
     if side == "left":
         return "", ""
-    math = "TeX" if label.get_usetex() else bool(re.search(r"(?<!\\)\$", source))
+    is_math = bool(re.search(r"(?<!\\)\$", source))
     width, _, _ = text_to_path.get_text_width_height_descent(
-        source, label.get_fontproperties(), math
+        source, label.get_fontproperties(), "TeX" if label.get_usetex() else is_math
     )
     x = width / 2 if side == "center" else width
     return f"text-anchor: {_ANCHOR[side]}", f' x="{x:.2f}"'
@@ -141,7 +141,8 @@ def _attribute(style: str) -> str:
 def _formula(match: re.Match[str], lines: dict[str, Text]) -> str:
     found = (
         Part(
-            *(float(m[key].split()[0]) for key in "xy"),
+            float(m["x"].split()[0]),
+            float(m["y"].split()[0]),
             float(_styles(m["style"])["font-size"].removesuffix("px")),
             m["style"],
             m["words"].replace("\xa0", " "),
