@@ -20,10 +20,8 @@ from companion.book.claims.wording import FAILS, HOLDS, WITH_CONDITIONS
     },
 )
 def generative(preferred_otherwise: int, networks_listed: int, residual: int) -> Verdict:
-    listed = (
-        f"{residual} of the {networks_listed} well-known networks looked up are built of residual "
-        "blocks"
-    )
+    found = f"{residual} of the {networks_listed} well-known networks looked up"
+    listed = f"{found} are built of residual blocks"
     if not preferred_otherwise:
         return Verdict(FAILS, f"no authors were found who preferred another structure; {listed}")
     if residual > networks_listed / 2:
