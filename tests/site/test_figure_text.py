@@ -109,7 +109,11 @@ def opened(browser, address: str, width: int):
     return page
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name",
+    # Every third page each time, and all of them once a week.
+    [pytest.param(n, marks=[pytest.mark.exhaustive] if i % 3 else []) for i, n in enumerate(PAGES)],
+)
 def test_words_of_figures_stand_out_and_are_large_enough(name, browser, server) -> None:
     page = opened(browser, server + name, 1280)
     found = pale(page, "light") + pale(page, "dark")
