@@ -84,11 +84,13 @@ def test_a_copy_without_an_address_says_how_and_installs_nothing_from_an_index(r
 def test_triton_comes_before_tensorflow_and_is_left_alone_without_it(tmp_path, monkeypatch):
     (tmp_path / "triton.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    for needed, loaded in ((["torch"], False), (["torch", "keras", "tensorflow"], True)):
-        monkeypatch.delitem(sys.modules, "triton", raising=False)
-        exec(filled(needed, ""), {})
-        assert ("triton" in sys.modules) == loaded
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)  # the real one comes back afterwards
+    try:
+        for needed, loaded in ((["torch"], False), (["torch", "keras", "tensorflow"], True)):
+            exec(filled(needed, ""), {})
+            assert ("triton" in sys.modules) == loaded
+    finally:
+        sys.modules.pop("triton", None)  # other tests of this process must not find the empty one
 
 
 def test_another_first_cell_is_not_overwritten():
