@@ -48,10 +48,7 @@ def plain(node: nodes.Node) -> list[nodes.Node]:
     if isinstance(node, (nodes.target, nodes.footnote_reference, nodes.system_message)):
         return []
     children = [copy for child in node.children for copy in plain(child)]
-    is_link = isinstance(
-        node, (nodes.reference, addnodes.pending_xref, addnodes.download_reference)
-    )
-    if is_link or (isinstance(node, nodes.inline) and "xref" in node["classes"]):
+    if isinstance(node, LINKS) or (isinstance(node, nodes.inline) and "xref" in node["classes"]):
         return children
     copy = node.copy()
     for name in ("ids", "names", "backrefs"):

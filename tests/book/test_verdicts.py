@@ -44,3 +44,16 @@ def test_other_words_in_bold_stay_words(text):
 def test_signs_and_kinds_are_the_same_three():
     assert set(claims.SIGNS.values()) == set(verdicts.KINDS)
     assert len(set(re.findall(r"--verdict: var\(--(\w+)\)", STYLES.read_text("utf-8")))) == 3
+
+
+def test_verdicts_that_a_page_picks_lead_to_their_cells(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    claims.show_verdicts("Q6", "A4")
+    (bundle,) = shown
+    assert bundle["text/plain"] == "Q6: holds\nA4: does not hold"
+    for id, badge in (("Q6", "✓ Holds"), ("A4", "✗ Does not hold")):
+        assert f"#claim-{id}" in bundle["text/markdown"] and badge in bundle["text/markdown"]
+    with pytest.raises(ValueError, match="no claim 'Z9'"):
+        claims.show_verdicts("Q6", "Z9")
+    assert len(shown) == 1

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from companion import _checks
-from companion.book.claims.wording import badge, typeset
+from companion.book.claims.wording import badge, sentence, typeset
 
 #: Under which key the metadata of a cell's output hold the numbers that it recorded.
 KEY = "companion-claim"
@@ -149,7 +149,7 @@ def record(id: str, *, digits: int = 2, **numbers: Number) -> None:
 def shown(entry: Entry) -> dict[str, str]:
     """Return a verdict as the cell that settles it shows it."""
     claim, verdict = entry.claim, entry.verdict
-    statement = typeset(f"{claim.statement[0].upper()}{claim.statement[1:]}.")
+    statement = typeset(sentence(claim.statement))
     return {
         "text/markdown": f"> **Claim {claim.id}.** *{statement}* {badge(verdict.word, True)}: "
         f"{typeset(verdict.reason)}.{_about(verdict.reason)}",

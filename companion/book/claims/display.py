@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from companion.book.claims.core import Entry, ledger
-from companion.book.claims.wording import FAILS, HOLDS, WITH_CONDITIONS, badge, typeset
+from companion.book.claims.wording import FAILS, HOLDS, WITH_CONDITIONS, badge, sentence, typeset
 
 #: The letters of the claims' ids, in the article's order.
 SECTIONS = {
@@ -59,7 +59,7 @@ def show_verdicts(*ids: str) -> None:
         raise ValueError(f"ids: no claim {', '.join(map(repr, unknown))}; {len(entries)} are known")
     shown = [entries[i] for i in ids]
     boxes = [
-        f"> {badge(e.verdict.word, capital=True)} {typeset(_sentence(e.claim.statement))}\n>\n"
+        f"> {badge(e.verdict.word, capital=True)} {typeset(sentence(e.claim.statement))}\n>\n"
         f'> <a href="{e.claim.notebook}.html#claim-{e.claim.id}">Where it was measured</a>'
         for e in shown
     ]
@@ -67,14 +67,10 @@ def show_verdicts(*ids: str) -> None:
     display({"text/markdown": "\n\n<!-- -->\n\n".join(boxes), "text/plain": plain}, raw=True)
 
 
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
-
-
 def _entry(entry: Entry) -> str:
     claim, verdict = entry.claim, entry.verdict
-    statement = typeset(_sentence(claim.statement))
-    reason = typeset(_sentence(verdict.reason))
+    statement = typeset(sentence(claim.statement))
+    reason = typeset(sentence(verdict.reason))
     cell = f'<a href="{claim.notebook}.html#claim-{claim.id}">{claim.notebook}</a>'
     return (
         f"**{claim.id}** {badge(verdict.word)} *{statement}* (article: {claim.section}) "

@@ -17,6 +17,11 @@ def badge(word: str, capital: bool = False) -> str:
     return f"**{SIGNS[word]} {word.capitalize() if capital else word}**"
 
 
+def sentence(words: str) -> str:
+    """Return words as a sentence: a capital at the start, a full stop at the end."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def typeset(text: str) -> str:
     """Return the text in Markdown: powers, as 10^-9.1 and 2^L, become formulas."""
     return _POWER.sub(r"$\1^{\2}$", text)
